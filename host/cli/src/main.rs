@@ -1,0 +1,2 @@
+//! vaultup-cli
+fn main() {}

@@ -1,0 +1,239 @@
+//! What a run has learnt so far, from the outcomes of its acts.
+//!
+//! Derived from events only, so that replaying a journal gives the same facts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::Name;
+use model::contract::{Presence, ProofLevel};
+use serde::{Deserialize, Serialize};
+
+use crate::act::{Act, Answer, Purpose, Survey};
+use crate::decision::{Input, MigrationState, PreviousRuns, schema_state};
+use crate::plan::Plan;
+
+/// What a run has learnt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Facts {
+    /// This run's published backup set.
+    pub set: Option<String>,
+    /// The set that keeps what a failed upgrade left.
+    pub kept: Option<String>,
+    /// The proof that each datastore's backup has reached.
+    pub proofs: BTreeMap<Name, ProofLevel>,
+    /// Components whose instances are known to be stopped.
+    pub stopped: BTreeSet<Name>,
+    /// Components to which requests are held.
+    pub held: BTreeSet<Name>,
+    /// Components of which stopping or holding requests was begun.
+    pub disturbed: BTreeSet<Name>,
+    /// Components to which holding requests was begun.
+    pub holding: BTreeSet<Name>,
+    /// Components of which the next release was begun to be deployed, and when.
+    pub applied: BTreeMap<Name, Timestamp>,
+    /// Datastores whose migration was begun.
+    pub migrations: BTreeMap<Name, MigrationState>,
+    /// The effect that last filled a target beside each datastore.
+    pub filled: BTreeMap<Name, u32>,
+    /// Since when writers of each datastore could write that its backup does not have.
+    pub exposed: BTreeMap<Name, Exposure>,
+    /// Whether anything was begun that people can notice.
+    pub changed: bool,
+    /// Components in whose rehearsal the previous release did not run on the migrated schema.
+    pub previous_failed: BTreeSet<Name>,
+}
+
+/// How long a datastore's backup has fallen behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Exposure {
+    /// Since when writers can write now; absent: they cannot.
+    pub since: Option<Timestamp>,
+    /// How long they could before that.
+    pub before: Duration,
+}
+
+impl Exposure {
+    fn open(&mut self, at: Timestamp) {
+        self.since.get_or_insert(at);
+    }
+
+    fn close(&mut self, at: Timestamp) {
+        if let Some(since) = self.since.take() {
+            self.before += elapsed(since, at);
+        }
+    }
+
+    /// How long in all, as of now.
+    #[must_use]
+    pub fn total(&self, now: Timestamp) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| elapsed(since, now))
+    }
+}
+
+impl Facts {
+    /// An act was begun: what must be assumed from now on, even if nothing more is heard of it.
+    pub fn begun(&mut self, plan: &Plan, effect: u32, act: &Act, at: Timestamp) {
+        self.changed |= act.changes_the_stack();
+        match act {
+            Act::Migrate(migrate) => {
+                self.migrations.insert(migrate.datastore.clone(), MigrationState::Unresolved);
+            }
+            Act::Apply(name, _) => {
+                self.applied.entry(name.clone()).or_insert(at);
+                self.stopped.remove(name);
+                for datastore in plan.migrated_at_start_by(name) {
+                    self.migrations.insert(datastore, MigrationState::Unresolved);
+                }
+            }
+            Act::BackUp(Purpose::BeforeUpgrade, datastores) => {
+                for name in datastores {
+                    let since = self.has_open_writer(plan, name).then_some(at);
+                    let exposure = Exposure { since, before: Duration::ZERO };
+                    self.exposed.insert(name.clone(), exposure);
+                }
+            }
+            Act::Start(name, _) | Act::Revert(name, _, Presence::Running) => {
+                self.stopped.remove(name);
+            }
+            Act::Stop(name) => {
+                self.disturbed.insert(name.clone());
+            }
+            Act::HoldTraffic(name) => {
+                self.disturbed.insert(name.clone());
+                self.holding.insert(name.clone());
+            }
+            Act::ReleaseTraffic(name) => {
+                self.held.remove(name);
+            }
+            Act::Fill(name) => {
+                self.filled.insert(name.clone(), effect);
+            }
+            _ => {}
+        }
+    }
+
+    /// An act is done.
+    pub fn done(&mut self, plan: &Plan, act: &Act, answer: &Answer, at: Timestamp) {
+        match (act, answer) {
+            (Act::BackUp(Purpose::BeforeUpgrade, _), Answer::BackedUp { set, .. }) => {
+                self.set = Some(set.clone());
+            }
+            (Act::BackUp(Purpose::FailedState, _), Answer::BackedUp { set, .. }) => {
+                self.kept = Some(set.clone());
+            }
+            (Act::Prove(name, _), Answer::Proven { level, .. }) => {
+                self.proofs.insert(name.clone(), *level);
+            }
+            (Act::Stop(name) | Act::Revert(name, _, Presence::Stopped), _) => {
+                self.stopped.insert(name.clone());
+                self.follow_writers(plan, at);
+            }
+            (Act::HoldTraffic(name), _) => {
+                self.held.insert(name.clone());
+                self.follow_writers(plan, at);
+            }
+            (Act::ReleaseTraffic(name), _) => {
+                self.holding.remove(name);
+                self.follow_writers(plan, at);
+            }
+            (Act::Apply(..) | Act::Start(..) | Act::Revert(_, _, Presence::Running), _) => {
+                self.follow_writers(plan, at);
+            }
+            (Act::Switch(name), _) => {
+                self.exposed.insert(name.clone(), Exposure::default());
+            }
+            _ => {}
+        }
+        self.ended(plan, act);
+    }
+
+    /// An act has ended, well or badly: a migration of it is no longer going on.
+    pub fn ended(&mut self, plan: &Plan, act: &Act) {
+        match act {
+            Act::Migrate(migrate) => {
+                self.migrations.insert(migrate.datastore.clone(), MigrationState::Ended);
+            }
+            Act::Apply(name, _) => {
+                for datastore in plan.migrated_at_start_by(name) {
+                    self.migrations.insert(datastore, MigrationState::Ended);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What the decision is made of.
+    #[must_use]
+    pub fn inputs(&self, plan: &Plan, survey: &Survey, now: Timestamp) -> BTreeMap<Name, Input> {
+        let input = |(name, its): (&Name, &crate::plan::DatastorePlan)| {
+            let before = plan.snapshot.datastores.get(name).and_then(|seen| seen.schema.as_ref());
+            let unread = || Err("it was not observed".to_owned());
+            let after = survey.schemas.get(name).cloned().unwrap_or_else(unread);
+            let migration =
+                self.migrations.get(name).copied().unwrap_or(MigrationState::NotBegun);
+            let input = Input {
+                schema: schema_state(before, &after, its.expected.as_deref(), migration),
+                migration,
+                previous_runs: match (its.declared_compatible, its.rehearsed_compatible) {
+                    (true, true) => PreviousRuns::Rehearsed,
+                    (true, false) => PreviousRuns::Declared,
+                    (false, _) => PreviousRuns::NotDeclared,
+                },
+                proof: self.set.as_ref().and_then(|_| self.proofs.get(name).copied()),
+                proof_required: its.proof_required,
+                loss: self.loss(plan, name, survey, now),
+                loss_budget: plan.loss_budget,
+                restorable: its.restorable,
+            };
+            (name.clone(), input)
+        };
+        plan.datastores.iter().map(input).collect()
+    }
+
+    /// What a restore of a datastore would lose.
+    ///
+    /// A deployment that failed counts from its beginning if the survey shows one of its instances
+    /// ready (or cannot tell): it may have been written through.
+    fn loss(&self, plan: &Plan, datastore: &Name, survey: &Survey, now: Timestamp) -> Duration {
+        let known = self.exposed.get(datastore).map_or(Duration::ZERO, |e| e.total(now));
+        let writers = plan.datastores.get(datastore).map_or(&[][..], |its| &its.written_by);
+        let begun = writers.iter().filter(|name| !self.held.contains(*name)).filter_map(|name| {
+            let since = self.applied.get(name)?;
+            let quiet = match survey.running.get(name) {
+                Some(Ok(running)) => running.instances.iter().all(|instance| !instance.ready),
+                Some(Err(_)) | None => false,
+            };
+            (!quiet && !self.stopped.contains(name)).then(|| elapsed(*since, now))
+        });
+        begun.fold(known, Duration::max)
+    }
+
+    fn has_open_writer(&self, plan: &Plan, datastore: &Name) -> bool {
+        let writers = plan.datastores.get(datastore).map_or(&[][..], |its| &its.written_by);
+        let runs = |name: &&Name| {
+            let seen = plan.snapshot.components.get(*name);
+            let was_there = seen.is_none_or(|its| its.running.instances_wanted > 0);
+            was_there && !self.stopped.contains(*name) && !self.held.contains(*name)
+        };
+        // A datastore that names no writer may have any.
+        writers.is_empty() || writers.iter().any(|name| runs(&name))
+    }
+
+    fn follow_writers(&mut self, plan: &Plan, at: Timestamp) {
+        for name in self.exposed.keys().cloned().collect::<Vec<_>>() {
+            let open = self.has_open_writer(plan, &name);
+            if let Some(exposure) = self.exposed.get_mut(&name) {
+                if open { exposure.open(at) } else { exposure.close(at) }
+            }
+        }
+    }
+}
+
+/// Time from one moment to a later one; zero if a clock went backwards in between.
+fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
+}

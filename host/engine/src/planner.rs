@@ -1,0 +1,461 @@
+//! Makes the plan of an upgrade from the stack, the release and what was observed.
+//!
+//! Writers are stopped before the backup when they must not write in between: for a migration that
+//! the previous release may not survive, and for a datastore that cannot be copied at one moment
+//! while they write. Otherwise the release is rolled out in waves while people work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use model::Name;
+use model::contract::{
+    Consistency, MigrateRequest, Severity, Target, Traffic, Wave,
+};
+use model::release::{DatastoreRelease, MigrateBy, MigrationClass, Release};
+use model::stack::{OnFailure, Stack, WaveSize};
+
+use crate::act::{Act, Migrate, Purpose};
+use crate::plan::{
+    DatastorePlan, Estimate, Intent, PLAN_FORMAT, Plan, Preconditions, Step,
+};
+use crate::snapshot::Snapshot;
+
+/// Bytes a second that estimates assume for taking, proving and restoring a backup until a run
+/// has measured it: what one core compresses and encrypts with room to spare.
+const BACKUP_BYTES_PER_SECOND: u64 = 100 * 1024 * 1024;
+
+/// Seconds that estimates assume for an act that its plugin says nothing of.
+const ACT_SECONDS: u64 = 5;
+
+/// What a plan is made from.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// The stack.
+    pub stack: &'a Stack,
+    /// The release that is to run.
+    pub next: &'a Release,
+    /// What was observed.
+    pub snapshot: Snapshot,
+    /// What must still be so when the plan is run.
+    pub preconditions: Preconditions,
+    /// Datastores on whose migrated schema a rehearsal showed the previous release to run.
+    pub rehearsed: &'a BTreeSet<Name>,
+    /// Whether to plan a rehearsal of the upgrade instead.
+    pub intent: Intent,
+}
+
+/// Why there is no plan. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// The components do not agree on a version.
+    #[error("it cannot be told which release runs: {0}")]
+    MixedVersions(String),
+    /// It runs already.
+    #[error("release {0} runs already")]
+    AlreadyThere(String),
+    /// The release cannot be reached in one step.
+    #[error("release {to} cannot be reached from {from}: it can from {allowed}")]
+    NotFrom {
+        /// The version that runs.
+        from: String,
+        /// The version asked for.
+        to: String,
+        /// The versions that it can be reached from.
+        allowed: String,
+    },
+    /// There would be no way back for a component.
+    #[error("there is no way back for component `{component}`: {reason}")]
+    NoWayBack {
+        /// The component.
+        component: Name,
+        /// What is missing.
+        reason: String,
+    },
+    /// Somebody else is at work.
+    #[error("somebody is at work on component `{component}`: {reason}")]
+    Busy {
+        /// The component.
+        component: Name,
+        /// What was seen.
+        reason: String,
+    },
+    /// A preview found something that must not happen.
+    #[error("deploying component `{component}` would {act} {object}: {detail}")]
+    Blocking {
+        /// The component.
+        component: Name,
+        /// `add`, `change`, `replace` or `delete`.
+        act: String,
+        /// Which object.
+        object: String,
+        /// What differs.
+        detail: String,
+    },
+    /// A migration was begun earlier and not ended.
+    #[error("datastore `{0}` has a migration that was begun and never ended")]
+    Dirty(Name),
+    /// A datastore that will be migrated could not be restored.
+    #[error("datastore `{0}` will be migrated, and its plugin cannot restore it")]
+    NotRestorable(Name),
+    /// No room to restore.
+    #[error("no room to restore datastore `{datastore}`: {needed} bytes needed, {free} free")]
+    NoRoom {
+        /// The datastore.
+        datastore: Name,
+        /// Bytes that a restore beside it needs.
+        needed: u64,
+        /// Bytes free there.
+        free: u64,
+    },
+    /// A component says nothing of how its copy differs.
+    #[error("`{0}` has no rehearsal settings, so it cannot be copied")]
+    NotCopyable(Name),
+}
+
+/// Makes a plan.
+///
+/// # Errors
+/// Every obstacle that was found, gravest first.
+pub fn plan(question: Question<'_>) -> Result<Plan, Vec<Obstacle>> {
+    let from = running_version(&question.snapshot).map_err(|obstacle| vec![obstacle])?;
+    let obstacles = obstacles(&question, &from);
+    if !obstacles.is_empty() {
+        return Err(obstacles);
+    }
+    let Question { stack, next, snapshot, preconditions, rehearsed, intent } = question;
+    let order = stack.order();
+    let smoke = stack.components.iter().filter(|(_, its)| !its.smoke.is_empty());
+    let mut plan = Plan {
+        format: PLAN_FORMAT,
+        stack: stack.name.clone(),
+        intent,
+        from,
+        to: next.version.to_string(),
+        preconditions,
+        datastores: datastores(stack, next, &snapshot, rehearsed),
+        snapshot,
+        order,
+        within: withins(stack),
+        smoke: smoke.map(|(name, _)| name.clone()).collect(),
+        steps: Vec::new(),
+        point_of_no_return: None,
+        estimate: Estimate::default(),
+        restore_from: None,
+        loss_budget: stack.policy.loss_budget,
+        hold_on_failure: stack.policy.on_failure == OnFailure::Hold,
+    };
+    plan.steps = match plan.intent {
+        Intent::Rehearsal => crate::rehearsal::steps(&plan, stack, next),
+        Intent::Upgrade | Intent::Restore => steps(&plan, stack, next),
+    };
+    plan.point_of_no_return = plan.steps.iter().position(|step| changes_data(&plan, step));
+    plan.estimate = estimate(&plan);
+    Ok(plan)
+}
+
+/// The migrations that run as commands before the deployment, in the stack's order.
+pub(crate) fn commanded_migrations(plan: &Plan, next: &Release) -> Vec<Migrate> {
+    let migrate = |name: &Name| {
+        let its = next.datastores.get(name)?;
+        let MigrateBy::Command { with, command } = its.migrate.as_ref()? else { return None };
+        migration_is_due(plan, name, its).then(|| Migrate {
+            datastore: name.clone(),
+            with: with.clone(),
+            request: MigrateRequest {
+                datastore: name.to_string(),
+                command: command.clone(),
+                expected: its.schema.clone(),
+            },
+        })
+    };
+    plan.order.iter().filter_map(migrate).collect()
+}
+
+/// The waves of a component, each larger than the one before, the last with every instance.
+pub(crate) fn waves(sizes: &[WaveSize], wanted: u32) -> Vec<Wave> {
+    let wanted = wanted.max(1);
+    let mut counts: Vec<u32> = sizes
+        .iter()
+        .map(|size| match size {
+            WaveSize::Instances(instances) => *instances,
+            WaveSize::Percent(percent) => {
+                let exact = u64::from(wanted) * u64::from(*percent);
+                u32::try_from(exact.div_ceil(100)).unwrap_or(wanted)
+            }
+        })
+        .map(|count| count.clamp(1, wanted))
+        .chain([wanted])
+        .collect();
+    counts.dedup();
+    let of = u32::try_from(counts.len()).unwrap_or(u32::MAX);
+    let numbered = (1..=of).zip(counts);
+    numbered.map(|(number, instances)| Wave { number, of, instances }).collect()
+}
+
+fn running_version(snapshot: &Snapshot) -> Result<String, Obstacle> {
+    snapshot.version().map(str::to_owned).ok_or_else(|| {
+        let each = snapshot.components.iter().map(|(name, its)| {
+            format!("{name} {}", its.running.version.as_deref().unwrap_or("not deployed"))
+        });
+        Obstacle::MixedVersions(each.collect::<Vec<_>>().join(", "))
+    })
+}
+
+fn obstacles(question: &Question<'_>, from: &str) -> Vec<Obstacle> {
+    let mut found = Vec::new();
+    let to = question.next.version.to_string();
+    if from == to && question.intent == Intent::Upgrade {
+        return vec![Obstacle::AlreadyThere(to)];
+    }
+    let reachable = semver::Version::parse(from).is_ok_and(|version| {
+        question.next.from.iter().any(|pattern| pattern.matches(&version))
+    });
+    if !question.next.from.is_empty() && !reachable {
+        let allowed = question.next.from.iter().map(|p| String::from(p.clone()));
+        let allowed = allowed.collect::<Vec<_>>().join(", ");
+        found.push(Obstacle::NotFrom { from: from.to_owned(), to, allowed });
+    }
+    for (name, seen) in &question.snapshot.components {
+        component_obstacles(name, seen, &mut found);
+        let copyable = question.stack.components.get(name).is_some_and(|c| c.rehearsal.is_some());
+        if question.intent == Intent::Rehearsal && !copyable {
+            found.push(Obstacle::NotCopyable(name.clone()));
+        }
+    }
+    for (name, seen) in &question.snapshot.datastores {
+        let migrates = question.next.datastores.get(name).is_some_and(|its| its.migrate.is_some());
+        if seen.schema.as_ref().is_some_and(|schema| schema.dirty) {
+            found.push(Obstacle::Dirty(name.clone()));
+        }
+        if migrates && !seen.restorable {
+            found.push(Obstacle::NotRestorable(name.clone()));
+        }
+        if let Some(free) = seen.bytes_free
+            && migrates
+            && free < seen.bytes
+        {
+            found.push(Obstacle::NoRoom { datastore: name.clone(), needed: seen.bytes, free });
+        }
+        let copyable = question.stack.datastores.get(name).is_some_and(|d| d.rehearsal.is_some());
+        if question.intent == Intent::Rehearsal && !copyable {
+            found.push(Obstacle::NotCopyable(name.clone()));
+        }
+    }
+    found
+}
+
+fn component_obstacles(
+    name: &Name,
+    seen: &crate::snapshot::ComponentSnapshot,
+    found: &mut Vec<Obstacle>,
+) {
+    if let Some(reason) = &seen.running.busy {
+        found.push(Obstacle::Busy { component: name.clone(), reason: reason.clone() });
+    }
+    if !seen.way_back.available {
+        let reason = seen.way_back.reason.clone();
+        found.push(Obstacle::NoWayBack { component: name.clone(), reason });
+    }
+    let differences = seen.preview.iter().flat_map(|preview| &preview.differences);
+    let blocking = differences.filter(|its| its.severity == Severity::Blocking);
+    found.extend(blocking.map(|its| Obstacle::Blocking {
+        component: name.clone(),
+        act: its.act.clone(),
+        object: its.object.clone(),
+        detail: its.detail.clone(),
+    }));
+}
+
+fn datastores(
+    stack: &Stack,
+    next: &Release,
+    snapshot: &Snapshot,
+    rehearsed: &BTreeSet<Name>,
+) -> BTreeMap<Name, DatastorePlan> {
+    let one = |(name, its): (&Name, &model::stack::Datastore)| {
+        let release = next.datastores.get(name);
+        let at_start = release.and_then(|release| match &release.migrate {
+            Some(MigrateBy::AtStart { with }) => Some(with.clone()),
+            _ => None,
+        });
+        let plan = DatastorePlan {
+            written_by: its.written_by.clone(),
+            migrated_at_start_by: at_start,
+            proof_required: its.proof,
+            expected: release.and_then(|release| release.schema.clone()),
+            declared_compatible: release.is_some_and(|release| {
+                release.migration == MigrationClass::Compatible
+            }),
+            rehearsed_compatible: rehearsed.contains(name),
+            restorable: snapshot.datastores.get(name).is_some_and(|seen| seen.restorable),
+        };
+        (name.clone(), plan)
+    };
+    stack.datastores.iter().map(one).collect()
+}
+
+fn withins(stack: &Stack) -> BTreeMap<Name, Duration> {
+    let components = stack.components.iter().map(|(name, its)| (name.clone(), its.within));
+    let datastores = stack.datastores.iter().map(|(name, its)| (name.clone(), its.within));
+    components.chain(datastores).collect()
+}
+
+fn steps(plan: &Plan, stack: &Stack, next: &Release) -> Vec<Step> {
+    let mut acts = vec![Act::Check];
+    acts.extend(plan.components().map(|name| Act::Fetch(name.clone())));
+    let stopped = writers_to_stop(plan, next);
+    let closable = |name: &&Name| {
+        let seen = plan.snapshot.components.get(*name);
+        stopped.contains(*name)
+            && seen.is_some_and(|its| its.running.traffic != Traffic::NotApplicable)
+    };
+    let closed: Vec<Name> = plan.components().filter(closable).cloned().collect();
+    acts.extend(closed.iter().rev().map(|name| Act::HoldTraffic(name.clone())));
+    let reversed = plan.components().rev().filter(|name| stopped.contains(*name));
+    acts.extend(reversed.map(|name| Act::Stop(name.clone())));
+    acts.extend(back_up(plan));
+    acts.extend(commanded_migrations(plan, next).into_iter().map(Act::Migrate));
+    for name in plan.components() {
+        acts.extend(deploy(plan, stack, name));
+    }
+    acts.extend(plan.components().map(|name| Act::Verify(name.clone(), plan.to.clone())));
+    acts.extend(plan.smoke.iter().map(|name| Act::Smoke(name.clone())));
+    acts.extend(closed.into_iter().map(Act::ReleaseTraffic));
+    acts.into_iter().map(|act| described(plan, next, act)).collect()
+}
+
+/// The backup of everything that holds state, and its proof.
+pub(crate) fn back_up(plan: &Plan) -> Vec<Act> {
+    if plan.datastores.is_empty() {
+        return Vec::new();
+    }
+    let names = plan.datastores.keys().cloned().collect();
+    let proofs = plan.datastores.iter();
+    let proofs = proofs.map(|(name, its)| Act::Prove(name.clone(), its.proof_required));
+    std::iter::once(Act::BackUp(Purpose::BeforeUpgrade, names)).chain(proofs).collect()
+}
+
+/// The deployment of one component, and the check of what it migrates when it starts.
+pub(crate) fn deploy(plan: &Plan, stack: &Stack, name: &Name) -> Vec<Act> {
+    let sizes = stack.components.get(name).map_or(&[][..], |its| &its.waves);
+    let seen = plan.snapshot.components.get(name);
+    let wanted = seen.map_or(1, |its| its.running.instances_wanted);
+    let waves = waves(sizes, wanted).into_iter().map(|wave| Act::Apply(name.clone(), wave));
+    let migrated = plan.migrated_at_start_by(name).into_iter().map(|datastore| {
+        let expected = plan.datastores.get(&datastore).and_then(|its| its.expected.clone());
+        Act::CheckSchema(datastore, expected)
+    });
+    waves.chain(migrated).collect()
+}
+
+/// Components that must not write between the backup and the end of the migration.
+fn writers_to_stop(plan: &Plan, next: &Release) -> BTreeSet<Name> {
+    let mut stopped = BTreeSet::new();
+    for (name, its) in &plan.datastores {
+        let release = next.datastores.get(name);
+        let due = release.is_some_and(|release| migration_is_due(plan, name, release));
+        let class = release.map_or(MigrationClass::None, |release| release.migration);
+        let survives = matches!(class, MigrationClass::None | MigrationClass::Compatible);
+        let seen = plan.snapshot.datastores.get(name);
+        let one_moment = seen.is_some_and(|its| its.consistency == Consistency::OneMoment);
+        if (due && !survives) || !one_moment {
+            stopped.extend(its.written_by.iter().cloned());
+        }
+    }
+    stopped
+}
+
+/// Whether a migration has something to do: unless it is known that nothing is pending, it has.
+fn migration_is_due(plan: &Plan, name: &Name, release: &DatastoreRelease) -> bool {
+    let seen = plan.snapshot.datastores.get(name);
+    let schema = seen.and_then(|its| its.schema.as_ref());
+    let there = release.schema.is_some()
+        && schema.and_then(|schema| schema.version.as_ref()) == release.schema.as_ref();
+    let pending = seen.and_then(|its| its.pending.as_ref());
+    let nothing_pending = pending.is_some_and(|pending| pending.migrations.is_empty());
+    release.migrate.is_some() && !(there && (pending.is_none() || nothing_pending))
+}
+
+fn changes_data(plan: &Plan, step: &Step) -> bool {
+    step.target == Target::Live
+        && match &step.act {
+            Act::Migrate(_) => true,
+            Act::Apply(name, _) => !plan.migrated_at_start_by(name).is_empty(),
+            _ => false,
+        }
+}
+
+/// A step with its commands and its way back in words.
+fn described(plan: &Plan, next: &Release, act: Act) -> Step {
+    let commands = match &act {
+        Act::Apply(name, _) => {
+            let preview = plan.snapshot.components.get(name).and_then(|its| its.preview.as_ref());
+            preview.map(|preview| preview.commands.clone()).unwrap_or_default()
+        }
+        Act::BackUp(_, names) => {
+            let seen = names.iter().filter_map(|name| plan.snapshot.datastores.get(name));
+            seen.flat_map(|its| its.backup_commands.clone()).collect()
+        }
+        Act::Migrate(migrate) => vec![migrate.request.command.clone()],
+        _ => Vec::new(),
+    };
+    let way_back = match &act {
+        Act::HoldTraffic(_) => "let them in again".to_owned(),
+        Act::Stop(name) => {
+            let seen = plan.snapshot.components.get(name);
+            format!("start {}", seen.map_or(1, |its| its.running.instances_wanted))
+        }
+        Act::Migrate(migrate) => way_back_of_migration(plan, next, &migrate.datastore),
+        Act::Apply(name, _) => {
+            let seen = plan.snapshot.components.get(name);
+            let revision = seen.and_then(|its| its.way_back.revision.as_deref());
+            format!("revision {}", revision.unwrap_or("unknown"))
+        }
+        _ => String::new(),
+    };
+    let plain = crate::way_back::step(plan, act, Target::Live);
+    Step { commands, way_back, ..plain }
+}
+
+fn way_back_of_migration(plan: &Plan, next: &Release, name: &Name) -> String {
+    let its = plan.datastores.get(name);
+    if its.is_some_and(|its| its.declared_compatible && its.rehearsed_compatible) {
+        return format!("none needed: {} was rehearsed to run on it", plan.from);
+    }
+    let held = writers_to_stop(plan, next);
+    let writers = its.map_or(&[][..], |its| &its.written_by);
+    let quiet = !writers.is_empty() && writers.iter().all(|name| held.contains(name));
+    let loses = if quiet { "nothing: writers are stopped" } else { "what is written meanwhile" };
+    format!("restore into an empty target, about {} s; loses {loses}", seconds_of(plan, name))
+}
+
+fn seconds_of(plan: &Plan, name: &Name) -> u64 {
+    let bytes = plan.snapshot.datastores.get(name).map_or(0, |its| its.bytes);
+    1 + bytes / BACKUP_BYTES_PER_SECOND
+}
+
+fn estimate(plan: &Plan) -> Estimate {
+    let seconds = |step: &Step| match &step.act {
+        Act::BackUp(_, names) => names.iter().map(|name| seconds_of(plan, name)).sum(),
+        Act::Prove(name, _) | Act::Fill(name) => seconds_of(plan, name),
+        Act::Apply(name, wave) => {
+            let preview = plan.snapshot.components.get(name).and_then(|its| its.preview.as_ref());
+            let said = preview.and_then(|preview| preview.seconds).map(u64::from);
+            said.unwrap_or(ACT_SECONDS) / u64::from(wave.of.max(1))
+        }
+        Act::Migrate(_) | Act::Stop(_) | Act::Fetch(_) => ACT_SECONDS,
+        _ => 1,
+    };
+    let held_from = plan.steps.iter().position(|step| {
+        matches!(step.act, Act::Stop(_) | Act::HoldTraffic(_))
+    });
+    let held = held_from.and_then(|from| plan.steps.get(from..)).unwrap_or(&[]);
+    let until_verified = held.iter().take_while(|step| !matches!(step.act, Act::Smoke(_)));
+    let restores = plan.datastores.keys().map(|name| 2 * seconds_of(plan, name)).sum::<u64>();
+    let redeploys = plan.components().count() as u64 * 2 * ACT_SECONDS;
+    Estimate {
+        total_seconds: plan.steps.iter().map(seconds).sum(),
+        held_seconds: until_verified.map(seconds).sum(),
+        way_back_seconds: restores + redeploys,
+    }
+}

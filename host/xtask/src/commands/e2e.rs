@@ -1,0 +1,80 @@
+//! `cargo xtask e2e [SUITE]`: end to end, through the real binary, with real tools and servers that
+//! the suite itself installs, starts and stops. Without a name, every suite. Closes with
+//! `N passed, N failed`.
+//!
+//! A suite is a test program in `tests/cli`; its entry in `tests/cli/Cargo.toml` says
+//! `test = false`, so that `cargo xtask test` stays free of servers.
+
+use anyhow::{Result, bail};
+
+use super::build;
+use crate::tally::{self, Tally};
+use crate::workspace::Workspace;
+use crate::screen;
+
+/// One suite.
+struct Suite {
+    name: &'static str,
+    summary: &'static str,
+    run: fn(&Workspace) -> Result<Tally>,
+}
+
+const SUITES: &[Suite] = &[Suite {
+    name: "host",
+    summary: "the sample application as plain programs on this machine",
+    run: |workspace| test_program(workspace, "host"),
+}];
+
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let suites = select(arguments)?;
+    screen::step("build", || build::programs(workspace))?;
+    let mut total = Tally::default();
+    for suite in suites {
+        let tally = screen::step(suite.name, || (suite.run)(workspace))?;
+        screen::say(format_args!("{}: {} passed, {} failed", suite.name, tally.passed, tally.failed));
+        total.add(tally);
+    }
+    total.close()
+}
+
+fn select(arguments: &[String]) -> Result<Vec<&'static Suite>> {
+    match arguments {
+        [] => Ok(SUITES.iter().collect()),
+        [name] => match SUITES.iter().find(|suite| suite.name == name) {
+            Some(suite) => Ok(vec![suite]),
+            None => bail!("there is no suite `{name}`. There are:\n{}", help()),
+        },
+        _ => bail!("one suite, or none for all. There are:\n{}", help()),
+    }
+}
+
+/// Runs the test program of this name. `--workspace` selects the same features as everywhere else.
+fn test_program(workspace: &Workspace, name: &str) -> Result<Tally> {
+    let mut command = workspace.cargo();
+    command.args(["test", "--workspace", "--no-fail-fast", "--test", name]);
+    tally::run(&mut command, &workspace.scratch("e2e"))
+}
+
+fn help() -> String {
+    let line = |suite: &Suite| format!("  {:12} {}", suite.name, suite.summary);
+    SUITES.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_suite_names_those_that_exist() {
+        let error = select(&["kubernets".to_owned()]).err().unwrap().to_string();
+        assert!(error.contains("no suite `kubernets`"), "{error}");
+        assert!(error.contains("\n  host "), "{error}");
+    }
+
+    #[test]
+    fn no_name_means_every_suite() {
+        assert_eq!(select(&[]).unwrap().len(), SUITES.len());
+    }
+}

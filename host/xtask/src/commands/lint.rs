@@ -1,0 +1,19 @@
+//! `cargo xtask lint`: clippy over all crates and all their targets; a warning is an error.
+
+use anyhow::Result;
+
+use super::no_arguments;
+use crate::process;
+use crate::workspace::Workspace;
+
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    no_arguments(arguments)?;
+    let mut command = workspace.cargo();
+    command.args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
+    process::run(&mut command)
+}
+
+/// Whether every file is formatted.
+pub(crate) fn format(workspace: &Workspace) -> Result<()> {
+    process::run(workspace.cargo().args(["fmt", "--all", "--check"]))
+}

@@ -1,0 +1,1 @@
+//! vaultup-plugin-host
