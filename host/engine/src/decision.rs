@@ -165,6 +165,14 @@ impl Decision {
         named.map(|(name, _)| name.clone()).collect()
     }
 
+    /// What the restores lose: how long writers could write since the backup.
+    #[must_use]
+    pub fn lost(&self) -> Duration {
+        let restored = self.datastores.values();
+        let restored = restored.filter(|(_, choice)| *choice == Choice::RestoreAndRedeploy);
+        restored.map(|(input, _)| input.loss).max().unwrap_or_default()
+    }
+
     /// Why, in one sentence for people.
     #[must_use]
     pub fn reason(&self) -> String {

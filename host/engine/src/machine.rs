@@ -441,7 +441,7 @@ impl Machine {
             Course::Surveying { .. } => Step::plain(Act::Survey, self.plan.survey_within()),
             _ => self.remaining().first()?.clone(),
         };
-        if step.act.needs_proof() && !self.everything_is_proven() {
+        if step.needs_proof() && !self.everything_is_proven() {
             self.end(Ending::Held(format!("{} needs a proven backup of this run", step.act)));
             return None;
         }

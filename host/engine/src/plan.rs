@@ -146,6 +146,15 @@ impl Step {
             may_fail: false,
         }
     }
+
+    /// Whether it can destroy data, so that a proven backup of this run must exist before it.
+    /// Removing a copy is always allowed: nobody's data lies there.
+    #[must_use]
+    pub fn needs_proof(&self) -> bool {
+        let removes_copy =
+            self.target != Target::Live && matches!(self.act, Act::DiscardAside(_));
+        self.act.needs_proof() && !removes_copy
+    }
 }
 
 impl Plan {

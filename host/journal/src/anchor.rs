@@ -123,10 +123,7 @@ impl Anchor {
     /// Judges the bytes of the file. The error is a sentence's end.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() != FILE_BYTES {
-            return Err(format!(
-                "its anchor has {} bytes instead of {FILE_BYTES}",
-                bytes.len()
-            ));
+            return Err(format!("its anchor has {} bytes instead of {FILE_BYTES}", bytes.len()));
         }
         let slots = [0, 1].map(|index| {
             let start = index * SLOT_DISTANCE_BYTES;

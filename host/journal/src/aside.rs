@@ -28,7 +28,8 @@ use crate::chain;
 use crate::database::{self, Access};
 use crate::error::Error;
 use crate::exclusive::Exclusive;
-use crate::journal::{Journal, create_missing, open_directory, write_anchor};
+use crate::files::{create_missing, open_directory, write_anchor};
+use crate::journal::Journal;
 
 /// What every put-away journal's directory is called before its time.
 const PREFIX: &str = "journal.damaged-";
@@ -111,14 +112,32 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
 fn create_aside(directory: &Path, now: Timestamp) -> io::Result<PathBuf> {
     let time = now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
     let mut name = format!("{PREFIX}{time}");
-    for count in 2..=SAME_SECOND_MAX {
+    for count in 1..=SAME_SECOND_MAX {
         let path = directory.join(&name);
         match DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                name = format!("{PREFIX}{time}-{count}");
+                name = format!("{PREFIX}{time}-{}", count + 1);
             }
             other => return other.map(|()| path),
         }
     }
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn as_many_places_as_allowed_are_made_within_a_second_and_not_one_more() {
+        let directory = tempfile::tempdir().unwrap();
+        for _ in 0..SAME_SECOND_MAX {
+            create_aside(directory.path(), Timestamp::UNIX_EPOCH).unwrap();
+        }
+        create_aside(directory.path(), Timestamp::UNIX_EPOCH).unwrap_err();
+        let later = Timestamp::from_second(1).unwrap();
+        create_aside(directory.path(), later).unwrap();
+    }
 }

@@ -55,20 +55,13 @@ pub(crate) fn verify(
 }
 
 /// Verifies what lies beyond `tail`, which was verified before, and returns the new end.
-pub(crate) fn extend(
-    connection: &Connection,
-    directory: &Path,
-    tail: Tail,
-) -> Result<Tail, Error> {
+pub(crate) fn extend(connection: &Connection, directory: &Path, tail: Tail) -> Result<Tail, Error> {
     let reading = |source| Error::reading(directory, source);
     let hash = |sequence: u64| -> Result<Option<Vec<u8>>, Error> {
         let mut statement = connection
             .prepare_cached("SELECT hash FROM record WHERE sequence = ?1")
             .map_err(reading)?;
-        statement
-            .query_row([sequence.cast_signed()], |row| row.get(0))
-            .optional()
-            .map_err(reading)
+        statement.query_row([sequence.cast_signed()], |row| row.get(0)).optional().map_err(reading)
     };
     if tail.sequence > 0 && hash(tail.sequence)?.as_deref() != Some(tail.hash.as_slice()) {
         return Err(Error::damaged(directory, "its end changed while it was open"));
@@ -126,10 +119,7 @@ pub(crate) fn lock_state(connection: &Connection, directory: &Path) -> Result<Lo
 }
 
 /// A record for the caller, of fields that were verified.
-pub(crate) fn record(
-    directory: &Path,
-    fields: &Fields<'_>,
-) -> Result<Record, Error> {
+pub(crate) fn record(directory: &Path, fields: &Fields<'_>) -> Result<Record, Error> {
     let unreadable = |what: &str| {
         Error::damaged(directory, format!("the {what} of record {} is unreadable", fields.sequence))
     };
@@ -208,12 +198,7 @@ fn fields<'row>(row: &'row Row<'_>, tail: &'row Tail) -> Option<Fields<'row>> {
     follows.then_some(fields)
 }
 
-fn check_slot(
-    directory: &Path,
-    slot: &Slot,
-    sequence: u64,
-    hash: &[u8; 32],
-) -> Result<(), Error> {
+fn check_slot(directory: &Path, slot: &Slot, sequence: u64, hash: &[u8; 32]) -> Result<(), Error> {
     if slot.sequence != sequence || &slot.hash == hash {
         return Ok(());
     }

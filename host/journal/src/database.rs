@@ -48,13 +48,16 @@ pub(crate) const APPLICATION_ID: u32 = 0x5655_4a31;
 /// in, so a small page writes least, and makes a journal small enough to flip its every bit.
 const PAGE_BYTES: u16 = 1024;
 
+/// The least a database has from its making on: the schema and a page for each table.
+const FILE_BYTES_MIN: u64 = 3 * PAGE_BYTES as u64;
+
 /// How long to wait for another process's write, in milliseconds. A write takes about one; who
 /// needs thousands is stopped or on a dying disk.
 pub(crate) const WAIT_MS_MAX: u64 = 5_000;
 
 /// Pages in the write-ahead log (32 MiB) after which an append itself copies them back. Renewals
 /// and releases do so much earlier; this bounds the log where nobody renews.
-const LOG_PAGES_MAX: u32 = 32 * 1024;
+pub(crate) const LOG_PAGES_MAX: u32 = 32 * 1024;
 
 /// Bytes of the write-ahead log from which a renewal copies it back: a megabyte is recovered in
 /// about a millisecond when the next process starts.
@@ -109,14 +112,51 @@ pub(crate) fn create(directory: &Path, epoch: u64) -> Result<(), Error> {
     finish().map_err(|source| Error::write_failed(directory, "naming the database", source))
 }
 
-/// Recognises the file and opens it. Nothing in it was checked but its header.
+/// Opens the database. Nothing in it was looked at yet.
 pub(crate) fn open(directory: &Path, access: Access) -> Result<Connection, Error> {
     check_files(directory)?;
-    let connection = connect(&directory.join(FILE), access)
+    connect(&directory.join(FILE), access)
         .and_then(|connection| configure(&connection, access).map(|()| connection))
+        .map_err(|source| Error::reading(directory, source))
+}
+
+/// Whether this is a journal at all, and one that this build reads.
+pub(crate) fn recognise(
+    connection: &Connection,
+    access: Access,
+    directory: &Path,
+) -> Result<(), Error> {
+    let number = |pragma: &str| -> Result<i64, Error> {
+        connection
+            .query_row(pragma, [], |row| row.get(0))
+            .map_err(|source| Error::reading(directory, source))
+    };
+    // SQLite shows both as signed; the bits are what counts.
+    let application = number("PRAGMA application_id")?.cast_unsigned() as u32;
+    if application != APPLICATION_ID {
+        return Err(Error::Foreign { file: directory.join(FILE), application });
+    }
+    let found = number("PRAGMA user_version")?.cast_unsigned() as u32;
+    if found > FORMAT {
+        return Err(Error::NewerFormat { directory: directory.to_owned(), found, known: FORMAT });
+    }
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .map_err(|source| Error::reading(directory, source))?;
-    recognise(&connection, directory)?;
-    Ok(connection)
+    // A header that asks for a newer SQLite to write with makes the file read-only.
+    let writable =
+        connection.is_readonly("main").map_err(|source| Error::reading(directory, source))?
+            != (access == Access::Change);
+    let ours = found == FORMAT
+        && writable
+        && mode == "wal"
+        && number("PRAGMA page_size")? == i64::from(PAGE_BYTES)
+        && number("PRAGMA auto_vacuum")? == 0;
+    if ours {
+        Ok(())
+    } else {
+        Err(Error::damaged(directory, "the header of its database is not a journal's"))
+    }
 }
 
 /// Refuses every schema but ours: a trigger, a view or a changed column could make a sound
@@ -128,8 +168,12 @@ pub(crate) fn check_schema(connection: &Connection, directory: &Path) -> Result<
         .map_err(reading)?;
     let found = statement
         .query_map([], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?,
-                row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, String>(2)?,
+                row.get::<_, String>(3)?,
+            ))
         })
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(reading)?;
@@ -222,49 +266,18 @@ fn configure(connection: &Connection, access: Access) -> Result<(), rusqlite::Er
 }
 
 /// Before SQLite is let near the files: a rollback journal would be played back into the
-/// database, and beside an empty database the write-ahead log would be deleted.
+/// database, and beside a database of no or one byte the write-ahead log would be deleted.
 fn check_files(directory: &Path) -> Result<(), Error> {
     let path = directory.join(FILE);
     if directory.join(ROLLBACK_FILE).symlink_metadata().is_ok() {
         return Err(Error::damaged(directory, format!("`{ROLLBACK_FILE}` is not a journal's")));
     }
-    let metadata = path
-        .symlink_metadata()
-        .map_err(|source| Error::inaccessible(&path, "read", source))?;
-    if metadata.is_file() && metadata.len() > 0 {
+    let metadata =
+        path.symlink_metadata().map_err(|source| Error::inaccessible(&path, "read", source))?;
+    if metadata.is_file() && metadata.len() >= FILE_BYTES_MIN {
         Ok(())
     } else {
-        Err(Error::damaged(directory, "its database is empty or no file"))
-    }
-}
-
-/// Whether this is a journal at all, and one that this build reads.
-fn recognise(connection: &Connection, directory: &Path) -> Result<(), Error> {
-    let number = |pragma: &str| -> Result<i64, Error> {
-        connection
-            .query_row(pragma, [], |row| row.get(0))
-            .map_err(|source| Error::reading(directory, source))
-    };
-    // SQLite shows both as signed; the bits are what counts.
-    let application = number("PRAGMA application_id")?.cast_unsigned() as u32;
-    if application != APPLICATION_ID {
-        return Err(Error::Foreign { file: directory.join(FILE), application });
-    }
-    let found = number("PRAGMA user_version")?.cast_unsigned() as u32;
-    if found > FORMAT {
-        return Err(Error::NewerFormat { directory: directory.to_owned(), found, known: FORMAT });
-    }
-    let mode: String = connection
-        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        .map_err(|source| Error::reading(directory, source))?;
-    let ours = found == FORMAT
-        && mode == "wal"
-        && number("PRAGMA page_size")? == i64::from(PAGE_BYTES)
-        && number("PRAGMA auto_vacuum")? == 0;
-    if ours {
-        Ok(())
-    } else {
-        Err(Error::damaged(directory, "the header of its database is not a journal's"))
+        Err(Error::damaged(directory, "its database is cut short or no file"))
     }
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use model::problem::{Code, Exit, Problem};
+use model::{Code, Exit, Problem};
 use rusqlite::ErrorCode;
 
 use crate::lock::{Holder, Owner};
@@ -261,10 +261,9 @@ impl Problem for Error {
                 "`vaultup status` names the holder; if that process is stopped, continue or end it"
                     .to_owned()
             }
-            Self::Inaccessible { path, .. } => format!(
-                "check owner and permissions: `ls -ld {}`",
-                path.display()
-            ),
+            Self::Inaccessible { path, .. } => {
+                format!("check owner and permissions: `ls -ld {}`", path.display())
+            }
             Self::Sound { .. } => "`vaultup unlock` releases a lock that is left over".to_owned(),
             Self::ReadOnly | Self::Limit { .. } => return None,
         };
@@ -386,5 +385,62 @@ fn fenced_sentence(fence: &Fence) -> String {
         (Some(by), Some(at)) => format!("{lost}: {by} took over at {at}"),
         (Some(by), None) => format!("{lost}: {by} took over"),
         (None, _) => format!("{lost}: the journal was set aside"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each.
+    fn every_error() -> Vec<Error> {
+        let directory = || PathBuf::from("/state/shop");
+        let text = || "text".to_owned();
+        let source = || Box::new(io::Error::from(io::ErrorKind::StorageFull));
+        let owner = Owner {
+            host: text(),
+            process_id: 42,
+            process_started: text(),
+            user: text(),
+            command: text(),
+        };
+        let (since, expires_at) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        let by = Some(owner.clone());
+        vec![
+            Error::Held(Box::new(Holder { owner, since, expires_at, epoch: 1 })),
+            Error::Fenced(Box::new(Fence { epoch: 1, epoch_now: 2, by, at: Some(since) })),
+            Error::damaged(&directory(), text()),
+            Error::RecordsLost { directory: directory(), anchored: text(), found: text() },
+            Error::NewerFormat { directory: directory(), found: 2, known: 1 },
+            Error::Foreign { file: directory(), application: 7 },
+            Error::Missing { directory: directory() },
+            Error::Poisoned { reason: text() },
+            Error::WriteFailed { directory: directory(), doing: "appending", source: source() },
+            Error::Busy { directory: directory(), waited_ms: 5 },
+            Error::Inaccessible { path: directory(), doing: "read", source: source() },
+            Error::ReadOnly,
+            Error::Limit { what: "a body", found: text(), allowed: text() },
+            Error::Replaced { directory: directory() },
+            Error::Sound { directory: directory() },
+        ]
+    }
+
+    #[test]
+    fn every_error_has_its_own_code_and_every_code_an_error() {
+        let codes: Vec<u16> = every_error().iter().map(|error| error.code().0).collect();
+        let listed: Vec<u16> = CODES.iter().map(|(code, _)| *code).collect();
+        assert_eq!(codes, listed);
+        assert!(listed.iter().all(|code| (200..250).contains(code)));
+    }
+
+    #[test]
+    fn every_error_but_a_bug_says_what_to_do_next() {
+        for error in every_error() {
+            let sentence = error.to_string();
+            let start = sentence.chars().next();
+            assert!(start.is_some_and(|start| !start.is_uppercase()), "{sentence}");
+            assert_eq!(error.next().is_none(), error.exit() == Exit::Bug, "{sentence}");
+            assert!(error.exit() != Exit::Held || error.state().is_some(), "{sentence}");
+        }
     }
 }

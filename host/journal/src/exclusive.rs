@@ -28,6 +28,14 @@ impl<'handle> Exclusive<'handle> {
     ///
     /// `handle` is the opened directory itself.
     pub(crate) fn take(handle: &'handle File, directory: &Path) -> Result<Self, Error> {
+        Self::take_within(handle, directory, WAIT_MS_MAX * 1000)
+    }
+
+    fn take_within(
+        handle: &'handle File,
+        directory: &Path,
+        wait_us_max: u64,
+    ) -> Result<Self, Error> {
         let mut waited_us = 0;
         let mut pause_us = PAUSE_US_MIN;
         loop {
@@ -38,7 +46,7 @@ impl<'handle> Exclusive<'handle> {
                     return Err(Error::inaccessible(directory, "locked", source));
                 }
             }
-            if waited_us >= WAIT_MS_MAX * 1000 {
+            if waited_us >= wait_us_max {
                 let waited_ms = waited_us / 1000;
                 return Err(Error::Busy { directory: directory.to_owned(), waited_ms });
             }
@@ -53,5 +61,25 @@ impl Drop for Exclusive<'_> {
     fn drop(&mut self) {
         // Closing the handle would release it as well; there is nothing to do about a failure.
         let _ = self.handle.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn who_waits_longer_than_allowed_is_told_and_the_next_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let [one, other] = [(), ()].map(|()| File::open(directory.path()).unwrap());
+        let exclusive = Exclusive::take(&one, directory.path()).unwrap();
+        for wait_us_max in [0, PAUSE_US_MIN] {
+            let waited = Exclusive::take_within(&other, directory.path(), wait_us_max);
+            assert!(matches!(waited, Err(Error::Busy { .. })));
+        }
+        drop(exclusive);
+        Exclusive::take_within(&other, directory.path(), 0).unwrap();
     }
 }

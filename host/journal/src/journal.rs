@@ -6,23 +6,27 @@
 //! - After an error that came from the disk nothing is believed: [`Journal::guarded`].
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::Serialize;
 
 use crate::anchor::{self, Anchor};
-use crate::chain::{self, Tail};
+use crate::chain;
 use crate::database::{self, Access};
 use crate::error::Error;
 use crate::exclusive::Exclusive;
-use crate::lock::{Holder, LockHeld, LockState, Owner};
+use crate::files;
+use crate::lock::{Holder, LockHeld, Owner};
 use crate::record::{self, Fields, Record, RunSummary, Sequence};
+
+mod inner;
+#[cfg(test)]
+mod tests;
+
+use inner::{Change, Inner, insert, store};
 
 /// The durable record of one stack's runs.
 ///
@@ -32,29 +36,6 @@ pub struct Journal {
     directory: PathBuf,
     access: Access,
     inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    directory: PathBuf,
-    connection: Connection,
-    /// The directory itself, which [`Exclusive`] locks.
-    handle: File,
-    anchor: File,
-    /// Device and inode of the database as it was opened.
-    identity: (u64, u64),
-    /// How far the chain was verified.
-    tail: Tail,
-    /// Why nothing is believed any more.
-    poisoned: Option<String>,
-}
-
-/// What a transaction did.
-struct Change<T> {
-    value: T,
-    tail: Tail,
-    /// The epoch to anchor together with the tail; `None` where losing the change is harmless.
-    anchored_epoch: Option<u64>,
 }
 
 impl Journal {
@@ -68,12 +49,12 @@ impl Journal {
     /// if it is not exactly what was written by a vaultup that this one understands;
     /// [`Error::Inaccessible`] and [`Error::Busy`] from the system.
     pub fn open(directory: &Path) -> Result<Self, Error> {
-        create_directory(directory)
+        files::create_directory(directory)
             .map_err(|source| Error::inaccessible(directory, "created", source))?;
-        let (directory, handle) = open_directory(directory)?;
-        if presence(&directory) != (true, true) {
+        let (directory, handle) = files::open_directory(directory)?;
+        if !files::are_present(&directory) {
             let _exclusive = Exclusive::take(&handle, &directory)?;
-            create_missing(&directory)?;
+            files::create_missing(&directory)?;
         }
         Self::load(directory, handle, Access::Change)
     }
@@ -86,9 +67,9 @@ impl Journal {
         if !directory.exists() {
             return Err(Error::Missing { directory: directory.to_owned() });
         }
-        let (directory, handle) = open_directory(directory)?;
-        if presence(&directory) != (true, true) {
-            check_missing(&directory)?;
+        let (directory, handle) = files::open_directory(directory)?;
+        if !files::are_present(&directory) {
+            files::check_missing(&directory)?;
             return Err(Error::Missing { directory });
         }
         Self::load(directory, handle, Access::Read)
@@ -153,8 +134,8 @@ impl Journal {
     /// Gives the lock back. The epoch stays, so that the next one is greater.
     ///
     /// # Errors
-    /// [`Error::Fenced`] if somebody else took over. After any other error the lock stays held
-    /// until its lease ends or its holder is dead.
+    /// [`Error::Fenced`] if somebody else took over. After any other error the lock may still be
+    /// held until its lease ends or its holder is dead.
     pub fn release(&self, held: LockHeld) -> Result<(), Error> {
         self.check_proof(&held)?;
         self.guarded_change(|inner| {
@@ -237,8 +218,7 @@ impl Journal {
                 state.check(held.epoch())?;
                 let (sequence, epoch) = (tail.sequence + 1, held.epoch());
                 let previous = &tail.hash;
-                let fields =
-                    Fields { sequence, previous, epoch, at: &at, run, kind, body: &body };
+                let fields = Fields { sequence, previous, epoch, at: &at, run, kind, body: &body };
                 let tail = insert(transaction, &fields)?;
                 Ok(Change { value: Sequence(sequence), tail, anchored_epoch: Some(epoch) })
             })
@@ -297,7 +277,7 @@ impl Journal {
 
     /// Opens and verifies files that are both there.
     fn load(directory: PathBuf, handle: File, access: Access) -> Result<Self, Error> {
-        let identity = identity(&directory)?;
+        let identity = files::identity(&directory)?;
         let path = directory.join(anchor::FILE);
         let anchor_file = OpenOptions::new()
             .read(true)
@@ -309,6 +289,7 @@ impl Journal {
         let mut connection = database::open(&directory, access)?;
         let reading = |source| Error::reading(&directory, source);
         let transaction = connection.transaction().map_err(reading)?;
+        database::recognise(&transaction, access, &directory)?;
         database::check_schema(&transaction, &directory)?;
         database::check_structure(&transaction, &directory)?;
         let (tail, _) = chain::verify(&transaction, &directory, &anchor, &mut |_| Ok(()))?;
@@ -345,10 +326,7 @@ impl Journal {
     }
 
     /// Carries out `work` unless an earlier failure forbids it, and remembers a failure.
-    fn guarded<T>(
-        &self,
-        work: impl FnOnce(&mut Inner) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    fn guarded<T>(&self, work: impl FnOnce(&mut Inner) -> Result<T, Error>) -> Result<T, Error> {
         let Ok(mut inner) = self.inner.lock() else {
             let reason = "a thread panicked while using it".to_owned();
             return Err(Error::Poisoned { reason });
@@ -374,9 +352,10 @@ impl Journal {
             return Err(Error::ReadOnly);
         }
         self.guarded(|inner| {
-            let handle = inner.handle.try_clone().map_err(|source| {
-                Error::inaccessible(&inner.directory, "locked", source)
-            })?;
+            let handle = inner
+                .handle
+                .try_clone()
+                .map_err(|source| Error::inaccessible(&inner.directory, "locked", source))?;
             let directory = inner.directory.clone();
             let _exclusive = Exclusive::take(&handle, &directory)?;
             inner.check_in_place()?;
@@ -394,184 +373,5 @@ impl Journal {
             found: "of another stack".to_owned(),
             allowed: format!("of `{}`", self.directory.display()),
         })
-    }
-}
-
-impl Inner {
-    /// One transaction over a verified end, anchored if it says so. The caller is exclusive.
-    fn change<T>(
-        &mut self,
-        doing: &'static str,
-        work: impl FnOnce(&Transaction<'_>, Tail, &LockState) -> Result<Change<T>, Error>,
-    ) -> Result<T, Error> {
-        let directory = &self.directory;
-        let writing = |source| Error::writing(directory, doing, source);
-        let anchor = Anchor::read(&self.anchor, directory)?;
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(writing)?;
-        let tail = chain::extend(&transaction, directory, self.tail)?;
-        let state = chain::lock_state(&transaction, directory)?;
-        chain::check_reach(directory, &anchor, &tail, &state)?;
-        let Change { value, tail, anchored_epoch } = work(&transaction, tail, &state)?;
-        transaction.commit().map_err(writing)?;
-        if let Some(epoch) = anchored_epoch {
-            anchor
-                .advance(&self.anchor, tail.sequence, epoch, tail.hash)
-                .map_err(|source| Error::write_failed(directory, "writing its anchor", source))?;
-        }
-        self.tail = tail;
-        Ok(value)
-    }
-
-    fn copy_log_back(&self) -> Result<(), Error> {
-        database::copy_log_back(&self.connection).map_err(|source| {
-            Error::writing(&self.directory, "copying its log back", source)
-        })
-    }
-
-    /// Refuses to go on with files that are no longer the stack's journal.
-    fn check_in_place(&self) -> Result<(), Error> {
-        match identity(&self.directory) {
-            Ok(identity) if identity == self.identity => Ok(()),
-            _ => Err(Error::Replaced { directory: self.directory.clone() }),
-        }
-    }
-}
-
-/// Makes what [`presence`] finds missing, if that is how a new journal looks. The caller is
-/// exclusive.
-pub(crate) fn create_missing(directory: &Path) -> Result<(), Error> {
-    if presence(directory) == (true, true) {
-        return Ok(());
-    }
-    let epoch = match check_missing(directory)? {
-        Some(anchor) => anchor.newest.epoch,
-        None => {
-            write_anchor(directory, &Anchor::first(0))?;
-            0
-        }
-    };
-    database::create(directory, epoch)
-}
-
-/// Puts an anchor under its name, whole. The caller is exclusive.
-pub(crate) fn write_anchor(directory: &Path, anchor: &Anchor) -> Result<(), Error> {
-    let unfinished = directory.join(format!("{}.new", anchor::FILE));
-    let write = || {
-        use std::io::Write as _;
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)?;
-        file.write_all(&anchor.encode())?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, directory.join(anchor::FILE))?;
-        File::open(directory)?.sync_all()
-    };
-    write().map_err(|source: io::Error| Error::write_failed(directory, "making its anchor", source))
-}
-
-/// Opens the directory and resolves its name.
-pub(crate) fn open_directory(directory: &Path) -> Result<(PathBuf, File), Error> {
-    let open = || {
-        let directory = directory.canonicalize()?;
-        let handle = File::open(&directory)?;
-        Ok((directory, handle))
-    };
-    open().map_err(|source| Error::inaccessible(directory, "opened", source))
-}
-
-/// Whether database and anchor are there.
-fn presence(directory: &Path) -> (bool, bool) {
-    let exists = |name| directory.join(name).symlink_metadata().is_ok();
-    (exists(database::FILE), exists(anchor::FILE))
-}
-
-/// Where a file is missing: whether this is how a journal looks before its first use. Returns
-/// the anchor, if that was already made.
-fn check_missing(directory: &Path) -> Result<Option<Anchor>, Error> {
-    let strays = database::SIDE_FILES.iter().any(|name| directory.join(name).exists());
-    match presence(directory) {
-        (false, false) if !strays => Ok(None),
-        (false, true) => {
-            let path = directory.join(anchor::FILE);
-            let file = File::open(&path)
-                .map_err(|source| Error::inaccessible(&path, "opened", source))?;
-            let anchor = Anchor::read(&file, directory)?;
-            if anchor.is_first() && !strays {
-                return Ok(Some(anchor));
-            }
-            let anchor::Slot { sequence, epoch, .. } = anchor.newest;
-            Err(Error::RecordsLost {
-                directory: directory.to_owned(),
-                anchored: format!("record {sequence} and epoch {epoch}"),
-                found: format!("`{}` is missing", database::FILE),
-            })
-        }
-        (true, false) => Err(Error::damaged(directory, "its anchor is missing")),
-        _ => Err(Error::damaged(directory, "its database is missing, but its log is there")),
-    }
-}
-
-/// Device and inode of the database under its name.
-fn identity(directory: &Path) -> Result<(u64, u64), Error> {
-    let path = directory.join(database::FILE);
-    path.symlink_metadata()
-        .map(|metadata| (metadata.dev(), metadata.ino()))
-        .map_err(|source| Error::inaccessible(&path, "read", source))
-}
-
-/// Stores the lock and returns its epoch.
-fn store(transaction: &Transaction<'_>, state: &LockState) -> Result<u64, Error> {
-    let (text, hash) = state.encode();
-    transaction
-        .prepare_cached("UPDATE lock SET state = ?1, hash = ?2 WHERE one = 1")
-        .and_then(|mut statement| statement.execute((text, hash.as_slice())))
-        .map(|_| state.epoch)
-        .map_err(|source| writing_in(transaction, "recording who holds the lock", source))
-}
-
-/// Inserts a record and returns the new end of the chain.
-fn insert(transaction: &Transaction<'_>, fields: &Fields<'_>) -> Result<Tail, Error> {
-    let Fields { sequence, previous, epoch, at, run, kind, body } = *fields;
-    let hash = fields.hash();
-    transaction
-        .prepare_cached(
-            "INSERT INTO record (sequence, run, epoch, at, kind, body, previous, hash) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )
-        .and_then(|mut statement| {
-            let (sequence, epoch) = (sequence.cast_signed(), epoch.cast_signed());
-            let (previous, hash) = (previous.as_slice(), hash.as_slice());
-            statement.execute((sequence, run, epoch, at, kind, body, previous, hash))
-        })
-        .map_err(|source| writing_in(transaction, "appending a record", source))?;
-    Ok(Tail { sequence, hash, epoch })
-}
-
-/// An error inside a transaction, which knows its file.
-fn writing_in(
-    transaction: &Transaction<'_>,
-    doing: &'static str,
-    source: rusqlite::Error,
-) -> Error {
-    let file = Path::new(transaction.path().unwrap_or_default());
-    Error::writing(file.parent().unwrap_or(file), doing, source)
-}
-
-/// Makes the directory and what is missing above it, for the user alone, durably.
-fn create_directory(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    match directory.canonicalize()?.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
     }
 }

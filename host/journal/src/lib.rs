@@ -23,7 +23,8 @@
 //!   answer is exactly the records that were acknowledged, with at most one more at the end that
 //!   was committed when its writer died, or it is an error. Files that agree with each other
 //!   because *both* were put back from an older copy cannot be told from the truth; neither can
-//!   a directory that was emptied.
+//!   a directory that was emptied. The hashes have no key: they find accidents and careless edits,
+//!   not somebody who may write the files and computes them anew.
 //! - **Fenced.** Each acquisition raises the epoch, for ever; each append checks it in the same
 //!   transaction. [`Journal::fence`] is asked before every change to the world.
 //! - **Final.** After a failed write or fsync the [`Journal`] answers [`Error::Poisoned`] until it
@@ -36,7 +37,14 @@
 //!
 //! # Measured
 //!
-//! On two cores with an ext4 disk whose fdatasync takes 0.29 ms: MEASURED.
+//! On a virtual machine with two cores shared by others, ext4, one fdatasync 0.15 to 0.3 ms:
+//!
+//! | what | time |
+//! |---|---|
+//! | append | two syncs (counted: 200 appends, 400 syncs) and 0.025 ms; best 0.34 ms in all |
+//! | fence | 0.006 ms |
+//! | open 20 records | 0.3 ms |
+//! | open 2,000 records | 2.5 ms |
 
 pub mod error;
 pub mod lock;
@@ -47,6 +55,7 @@ mod aside;
 mod chain;
 mod database;
 mod exclusive;
+mod files;
 mod journal;
 
 pub use aside::set_aside;

@@ -36,9 +36,15 @@
 //! - No placeholder accepts the empty text, and none a NUL.
 //! - Matching takes at most elements × arguments steps; both are limited.
 
+mod element;
+mod kind;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use element::{Element, Placeholder, Repeat};
+pub use kind::{Kind, begins_like_a_flag, is_name};
 
 /// The most elements that a pattern may have. The longest real ones (`helm upgrade`) have thirty.
 pub const ELEMENTS_MAX: usize = 256;
@@ -64,65 +70,6 @@ pub const SHOWN_CHARACTERS_MAX: usize = 200;
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Pattern {
     elements: Vec<Element>,
-}
-
-/// One element of a [`Pattern`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Element {
-    /// What the argument begins with, or all of it if there is no placeholder.
-    pub literal: String,
-    /// What follows the literal.
-    pub placeholder: Option<Placeholder>,
-    /// How often it may stand there.
-    pub repeat: Repeat,
-}
-
-/// A part of an argument that the plugin fills in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placeholder {
-    /// What people read.
-    pub label: String,
-    /// What it may be.
-    pub kind: Kind,
-}
-
-/// How often an element may stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// Exactly once.
-    Once,
-    /// Once or not at all (`?`).
-    Optional,
-    /// Any number of times, none too (`*`).
-    Any,
-}
-
-/// What a placeholder accepts. Alone in its argument, none accepts what begins with `-`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// `[A-Za-z0-9][A-Za-z0-9._:/@+-]*`, at most 253 bytes, no `..` between slashes: an
-    /// identifier, image or version, never a script. Accepted: `shop`, `a.example/b:1@sha256:0f`.
-    /// Rejected: `-n`, `a b`, `a/../b`, `a;b`, `a=b`.
-    Name,
-    /// Decimal digits, at most 20.
-    Number,
-    /// Digits and one of `ms`, `s`, `m`, `h`. Accepted: `90s`. Rejected: `1h30m`, `90`.
-    Duration,
-    /// An absolute path without `..` that was granted. Accepted: `/srv/app/values.yaml`, if
-    /// granted. Rejected: `values.yaml`, `/srv/../etc/passwd`.
-    Path,
-    /// Exactly a text that stands in the subject's settings or release entry.
-    Setting,
-    /// Exactly one of the manifest's literals.
-    Literal,
-    /// Any text without control characters other than line ends and tabs. Only in `change`
-    /// patterns.
-    Text,
-    /// `key=value`. Only in `change` patterns. Accepted: `image.tag=2.5.0`, `a[0]=`. Rejected:
-    /// `=x`, `-a=b`, `a`.
-    Assignment,
-    /// The path of a short-lived file that holds a granted secret; never text of the plugin's.
-    SecretFile,
 }
 
 /// An argument as a plugin gives it.
@@ -173,106 +120,6 @@ pub struct NotAPattern {
     pub reason: String,
 }
 
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 9] = [
-        Self::Name,
-        Self::Number,
-        Self::Duration,
-        Self::Path,
-        Self::Setting,
-        Self::Literal,
-        Self::Text,
-        Self::Assignment,
-        Self::SecretFile,
-    ];
-
-    /// Its name in a manifest.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Name => "name",
-            Self::Number => "number",
-            Self::Duration => "duration",
-            Self::Path => "path",
-            Self::Setting => "setting",
-            Self::Literal => "literal",
-            Self::Text => "text",
-            Self::Assignment => "assignment",
-            Self::SecretFile => "secret-file",
-        }
-    }
-
-    /// Whether a plugin may make its value up, so that only `change` patterns may have it.
-    #[must_use]
-    pub fn is_free(self) -> bool {
-        matches!(self, Self::Text | Self::Assignment)
-    }
-
-    /// What it accepts, in words.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Name => "a name of letters, digits and `._:/@+-`",
-            Self::Number => "a number",
-            Self::Duration => "a duration such as `90s`",
-            Self::Path => "an absolute path that was granted",
-            Self::Setting => "a text that stands in the settings or the release",
-            Self::Literal => "one of the manifest's literals",
-            Self::Text => "a text",
-            Self::Assignment => "`key=value`",
-            Self::SecretFile => "the file of a granted secret",
-        }
-    }
-
-    /// Whether a value after a literal prefix is of this kind. [`Kind::SecretFile`] is never text.
-    #[must_use]
-    pub fn accepts(self, text: &str, context: &dyn MatchContext) -> bool {
-        if text.is_empty() || text.len() > ARGUMENT_BYTES_MAX || text.contains('\0') {
-            return false;
-        }
-        match self {
-            Self::Name => is_name(text),
-            Self::Number => is_number(text),
-            Self::Duration => is_duration(text),
-            Self::Path => is_plain_path(text) && context.is_granted_path(text),
-            Self::Setting => context.is_setting(text),
-            Self::Literal => context.is_literal(text),
-            Self::Text => is_plain_text(text),
-            Self::Assignment => is_assignment(text),
-            Self::SecretFile => false,
-        }
-    }
-
-    /// Whether an argument of its own is of this kind: as [`Kind::accepts`], and nothing that could
-    /// be taken for a flag.
-    #[must_use]
-    pub fn accepts_alone(self, text: &str, context: &dyn MatchContext) -> bool {
-        !begins_like_a_flag(text) && self.accepts(text, context)
-    }
-}
-
-/// Whether a text is a [`Kind::Name`]; values of `${name}` variables in commands of the settings
-/// and of the release are checked with this too.
-#[must_use]
-pub fn is_name(text: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_alphanumeric() || b"._:/@+-".contains(&b);
-    text.len() <= NAME_VALUE_BYTES_MAX
-        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && text.bytes().all(inner)
-        && !text.split('/').any(|part| part == "..")
-}
-
-/// Whether a text begins with `-` or with a character that is easily taken for it.
-#[must_use]
-pub fn begins_like_a_flag(text: &str) -> bool {
-    text.starts_with(|c: char| {
-        c == '-'
-            || ('\u{2010}'..='\u{2015}').contains(&c)
-            || matches!(c, '\u{ad}' | '\u{2043}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
-    })
-}
-
 /// A text as errors show it: control characters escaped, cut at [`SHOWN_CHARACTERS_MAX`].
 #[must_use]
 pub fn shown(text: &str) -> String {
@@ -291,50 +138,6 @@ fn is_visible(c: char) -> bool {
     // Besides control characters: marks that reorder or hide what a terminal shows.
     !c.is_control()
         && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-fn is_number(text: &str) -> bool {
-    (1..=DIGITS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn is_duration(text: &str) -> bool {
-    ["ms", "s", "m", "h"].iter().any(|unit| text.strip_suffix(unit).is_some_and(is_number))
-}
-
-fn is_plain_path(text: &str) -> bool {
-    text.starts_with('/')
-        && !text.chars().any(char::is_control)
-        && !text.split('/').any(|part| part == "..")
-}
-
-fn is_plain_text(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t')
-}
-
-fn is_assignment(text: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@[]".contains(&b);
-    text.split_once('=').is_some_and(|(key, value)| {
-        key.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && key.bytes().all(inner)
-            && is_plain_text(value)
-    })
-}
-
-impl fmt::Display for Element {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.literal)?;
-        if let Some(Placeholder { label, kind }) = &self.placeholder {
-            match kind {
-                Kind::Name => write!(formatter, "{{{label}}}")?,
-                kind => write!(formatter, "{{{label}:{}}}", kind.as_str())?,
-            }
-        }
-        formatter.write_str(match self.repeat {
-            Repeat::Once => "",
-            Repeat::Optional => "?",
-            Repeat::Any => "*",
-        })
-    }
 }
 
 impl fmt::Display for Pattern {
@@ -465,114 +268,6 @@ impl Pattern {
     }
 }
 
-impl Element {
-    fn parse(text: &str, is_tool: bool) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("an element of a pattern is empty".to_owned());
-        }
-        if text.len() > ELEMENT_BYTES_MAX {
-            return Err(format!(
-                "an element of a pattern has {} bytes, {ELEMENT_BYTES_MAX} are allowed",
-                text.len()
-            ));
-        }
-        if text.chars().any(char::is_control) {
-            return Err(format!("`{}` has a control character", shown(text)));
-        }
-        let (body, repeat) = match text.strip_suffix(['*', '?']) {
-            Some(body) if text.ends_with('*') => (body, Repeat::Any),
-            Some(body) => (body, Repeat::Optional),
-            None => (text, Repeat::Once),
-        };
-        let element = Self::parse_body(text, body, repeat)?;
-        let name = &element.literal;
-        let plain = !name.contains('/') && !name.starts_with('-') && name != "." && name != "..";
-        if is_tool && (element.placeholder.is_some() || repeat != Repeat::Once || !plain) {
-            return Err(format!("`{text}` is no tool: a program name without a slash stands first"));
-        }
-        Ok(element)
-    }
-
-    fn parse_body(text: &str, body: &str, repeat: Repeat) -> Result<Self, String> {
-        let Some((literal, rest)) = body.split_once('{') else {
-            if body.contains('}') {
-                return Err(format!("`{text}` has a `}}` without `{{`"));
-            }
-            if body.is_empty() || body.ends_with(['*', '?']) {
-                return Err(format!("`{text}` is a wildcard: name each argument"));
-            }
-            return Ok(Self { literal: body.to_owned(), placeholder: None, repeat });
-        };
-        let Some((inside, after)) = rest.split_once('}') else {
-            return Err(format!("`{text}` has a `{{` without `}}`"));
-        };
-        if !after.is_empty() {
-            return Err(format!(
-                "`{text}` goes on after its placeholder: it must end the element (a text with \
-                 braces belongs under `[literals]`)"
-            ));
-        }
-        if literal.contains('}') || inside.contains('{') {
-            return Err(format!(
-                "`{text}` has braces within braces (a text with braces belongs under `[literals]`)"
-            ));
-        }
-        if !literal.is_empty() && !literal.ends_with('=') {
-            return Err(format!(
-                "`{text}` has text before its placeholder: write `--flag={{label}}`, or two elements"
-            ));
-        }
-        let placeholder = Some(Placeholder::parse(text, inside)?);
-        Ok(Self { literal: literal.to_owned(), placeholder, repeat })
-    }
-
-    /// Whether it takes one argument.
-    fn takes(&self, argument: &Argument, context: &dyn MatchContext) -> bool {
-        match (argument, &self.placeholder) {
-            (Argument::Text(text), None) => *text == self.literal,
-            (Argument::Text(text), Some(placeholder)) if self.literal.is_empty() => {
-                placeholder.kind.accepts_alone(text, context)
-            }
-            (Argument::Text(text), Some(placeholder)) => text
-                .strip_prefix(&self.literal)
-                .is_some_and(|value| placeholder.kind.accepts(value, context)),
-            (Argument::SecretFile { prefix, name }, Some(placeholder)) => {
-                placeholder.kind == Kind::SecretFile
-                    && *prefix == self.literal
-                    && context.is_granted_secret(name)
-            }
-            (Argument::SecretFile { .. }, None) => false,
-        }
-    }
-
-    fn described(&self) -> String {
-        match &self.placeholder {
-            Some(placeholder) => format!("`{self}` ({})", placeholder.kind.words()),
-            None => format!("`{self}`"),
-        }
-    }
-}
-
-impl Placeholder {
-    fn parse(text: &str, inside: &str) -> Result<Self, String> {
-        let (label, kind) = match inside.split_once(':') {
-            Some((label, kind)) => (label, kind),
-            None => (inside, Kind::Name.as_str()),
-        };
-        let shape = label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if label.is_empty() || label.len() > LABEL_BYTES_MAX || !shape {
-            return Err(format!(
-                "`{text}` needs a label of 1 to {LABEL_BYTES_MAX} lower-case letters, digits and `-`"
-            ));
-        }
-        let Some(kind) = Kind::ALL.into_iter().find(|known| known.as_str() == kind) else {
-            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-            return Err(format!("`{text}` has no known kind: use one of {}", known.join(", ")));
-        };
-        Ok(Self { label: label.to_owned(), kind })
-    }
-}
-
 impl Argument {
     /// As errors show it.
     #[must_use]
@@ -614,3 +309,6 @@ fn check_limits(arguments: &[Argument]) -> Result<(), Mismatch> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,74 @@
 //! `vaultup.toml`: what is upgraded together, written once by the operator.
+//!
+//! ```
+//! let text = r#"
+//! format = 1
+//!
+//! [stack]
+//! name     = "shop"
+//! releases = "releases"              # releases/<version>/release.toml; this is the default
+//!
+//! [components.api]                   # what is deployed: one plugin each
+//! plugin   = "host"
+//! settings = { directory = "/srv/shop/api", start = ["./start", "${instance}"] }
+//! needs    = ["orders"]              # up before it; the order of start, reversed to stop
+//! waves    = ["1", "50%", "100%"]    # default ["100%"]
+//! within   = "5m"                    # how long one changing operation may take; the default
+//! rehearsal.settings = { directory = "/srv/shop/copy" }    # merged over `settings`
+//!
+//! [[components.api.health]]          # a table for one probe, a list for several
+//! http   = "http://127.0.0.1:8080/health"
+//! expect = { status = 200, json = { "/version" = "${release.version}" } }
+//! within = "2m"                      # default 1m
+//! [[components.api.health]]
+//! command = ["./ready.sh", "${target}"]
+//!
+//! [components.api.smoke]
+//! run    = ["./smoke.sh", "${stack.name}"]
+//! within = "1m"                      # default 5m
+//!
+//! [datastores.orders]                # what holds state: one plugin each
+//! plugin     = "files"
+//! settings   = { directory = "/srv/shop/orders", key = { secret = "orders-key" } }
+//! written-by = ["api"]               # stopped before a restore and for a breaking migration
+//! proof      = 3                     # the default
+//! within     = "30m"                 # the default
+//!
+//! [secrets]                          # usable, never readable
+//! orders-key = { env = "ORDERS_KEY" }      # or { file = "…" }, { command = ["pass", "…"] }
+//!
+//! [policy]
+//! on-failure  = "return"             # the default; or "hold"
+//! loss-budget = "10m"                # default "0s": a restore must lose nothing
+//!
+//! [backups]
+//! recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]
+//! directory  = "/backup/shop"
+//! keep       = { last = 5, days = 30 }     # the default
+//! "#;
+//! let stack = model::stack::Stack::parse(text, "vaultup.toml").unwrap();
+//! let order: Vec<String> = stack.order().iter().map(ToString::to_string).collect();
+//! assert_eq!(order, ["orders", "api"]);
+//! ```
+//!
+//! Rejected, each with file, line, column and what to write instead:
+//! - `wavse = ["100%"]`: unknown key (did you mean `waves`?)
+//! - `within = 5`: expected a duration in quotes
+//! - `needs = ["order"]`: no such component or datastore (did you mean `orders`?)
+//! - `a` needs `b` needs `a`: `a → b → a`
+//! - `waves = []`, `["0%"]`, `["120%"]`, `["50%", "25%"]`, `["50%"]`: they must grow to 100%
+//! - `key = { secret = "other" }` in settings: no secret of this name is declared
+//! - `http = "…${relase.version}"` in a probe: no such variable
+//!
+//! Which `${…}` there are says [`crate::interpolate`](mod@crate::interpolate). Settings are checked
+//! against the plugin's schema by [`crate::manifest::Manifest::check_settings`].
+//!
+//! The same stack can be said in flags, without a file: see [`Stack::from_flags`].
+
+mod check;
+mod flags;
+mod order;
+mod read;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +77,32 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::contract::ProofLevel;
+use crate::error::Error;
 use crate::name::Name;
+use crate::places::Places;
+
+/// The largest stack file, in bytes. The longest seen in the wild would have a tenth of it.
+pub const STACK_BYTES_MAX: usize = 1024 * 1024;
+/// The most components of a stack, and the most datastores.
+pub const PARTS_MAX: usize = 200;
+/// The most probes, the most smoke checks and the most waves of one component.
+pub const CHECKS_MAX: usize = 100;
+/// The most secrets of a stack.
+pub const SECRETS_MAX: usize = 200;
+/// The most recipients of backups.
+pub const RECIPIENTS_MAX: usize = 64;
+/// How long a changing operation of a component may take, if the stack does not say.
+pub const COMPONENT_WITHIN_DEFAULT: Duration = Duration::from_secs(5 * 60);
+/// How long an operation of a datastore may take, if the stack does not say.
+pub const DATASTORE_WITHIN_DEFAULT: Duration = Duration::from_secs(30 * 60);
+/// The deadline of a probe, if the stack does not say.
+pub const PROBE_WITHIN_DEFAULT: Duration = Duration::from_secs(60);
+/// The deadline of a smoke check, if the stack does not say.
+pub const SMOKE_WITHIN_DEFAULT: Duration = Duration::from_secs(5 * 60);
+/// How many backup sets are kept at least, if the stack does not say.
+pub const KEEP_LAST_DEFAULT: u32 = 5;
+/// For how many days backup sets are kept, if the stack does not say.
+pub const KEEP_DAYS_DEFAULT: u32 = 30;
 
 /// What is upgraded together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -164,6 +259,99 @@ pub struct Backups {
     pub keep_last: u32,
     /// Sets younger than this are kept.
     pub keep_days: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { on_failure: OnFailure::default(), loss_budget: Duration::ZERO }
+    }
+}
+
+impl Default for Backups {
+    fn default() -> Self {
+        Self {
+            recipients: Vec::new(),
+            directory: None,
+            keep_last: KEEP_LAST_DEFAULT,
+            keep_days: KEEP_DAYS_DEFAULT,
+        }
+    }
+}
+
+impl Stack {
+    /// Reads a stack file. `file` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::Faults`] with everything that is wrong with it.
+    pub fn parse(text: &str, file: &str) -> Result<Self, Error> {
+        Self::parse_with_places(text, file).map(|(stack, _)| stack)
+    }
+
+    /// Reads a stack file, and keeps where everything stands, for faults in settings that only a
+    /// plugin's schema shows.
+    ///
+    /// # Errors
+    /// As [`Stack::parse`].
+    pub fn parse_with_places(text: &str, file: &str) -> Result<(Self, Places), Error> {
+        read::parse(text, file)
+    }
+
+    /// Makes a stack of one component from `--set key=value` flags, for `vaultup run --plugin`.
+    ///
+    /// What is not said to mean something else is a setting of the component; dots lead into
+    /// tables and numbers into lists. A value that is JSON is taken as JSON, any other as text;
+    /// quotes make a text of what would be JSON (`'version="3"'`).
+    ///
+    /// | key | what it sets |
+    /// |---|---|
+    /// | `chart`, `hosts.0`, `set.a.b` | a setting of the component |
+    /// | `settings.KEY` | the same, for settings that are named like a key below |
+    /// | `name` | the component's and stack's name; default: the plugin's |
+    /// | `component.KEY` | `needs`, `waves`, `within`, `rehearsal` of the component |
+    /// | `health.http`, `health.0.command`, … | the component's probes |
+    /// | `smoke.run`, `smoke.0.run`, … | its checks from end to end |
+    /// | `datastore.NAME.KEY` | `plugin`, `written-by`, `proof`, `within`, `rehearsal` of a datastore |
+    /// | `datastore.NAME.OTHER`, `datastore.NAME.settings.KEY` | a setting of the datastore |
+    /// | `secret.NAME.env`, `secret.NAME.file` | where a secret comes from |
+    /// | `releases`, `policy.KEY`, `backups.KEY` | as in the file |
+    ///
+    /// A datastore is written by the component unless `written-by` says otherwise, and a list may
+    /// be given as one text: `datastore.orders.written-by=api`.
+    ///
+    /// ```
+    /// # use model::{Name, stack::Stack};
+    /// let flags = [("directory", "/srv/shop"), ("health.http", "http://127.0.0.1:80/health"),
+    ///              ("datastore.orders.plugin", "files"), ("datastore.orders.directory", "/srv/o")];
+    /// let flags: Vec<(String, String)> =
+    ///     flags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    /// let stack = Stack::from_flags(&Name::parse("host").unwrap(), &flags).unwrap();
+    /// assert_eq!(stack.components.len(), 1);
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Faults`] as for a file; the place is `--set`, the line says which of the flags.
+    pub fn from_flags(plugin: &Name, sets: &[(String, String)]) -> Result<Self, Error> {
+        flags::parse(plugin, sets).map(|(stack, _)| stack)
+    }
+
+    /// As [`Stack::from_flags`], with the places of [`Stack::parse_with_places`].
+    ///
+    /// # Errors
+    /// As [`Stack::from_flags`].
+    pub fn from_flags_with_places(
+        plugin: &Name,
+        sets: &[(String, String)],
+    ) -> Result<(Self, Places), Error> {
+        flags::parse(plugin, sets)
+    }
+
+    /// Components and datastores in the order in which they are started: each after what it needs
+    /// and after the datastores that it writes to; among equals by name. Reversed, the order in
+    /// which they are stopped.
+    #[must_use]
+    pub fn order(&self) -> Vec<Name> {
+        order::order(self)
+    }
 }
 
 impl TryFrom<String> for WaveSize {

@@ -6,12 +6,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use model::contract::ProofLevel;
 use model::{Code, Exit, Problem};
 
 use crate::name::SetId;
-use crate::record::{Digest, Purpose};
+use crate::record::Digest;
 
 /// Why something could not be done with a backup.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +68,6 @@ pub enum Error {
         /// The file within the set.
         what: String,
         /// How it shows.
-        #[source]
         damage: Damage,
     },
     /// No room.
@@ -452,5 +450,27 @@ fn room(needed_bytes: Option<u64>, available_bytes: Option<u64>) -> String {
         (Some(needed), None) => format!(": {needed} bytes are needed"),
         (None, Some(available)) => format!(": {available} bytes are free"),
         (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CODES;
+
+    #[test]
+    fn every_variant_has_one_code_and_every_code_a_name() {
+        let arms = include_str!("error.rs").lines().filter_map(|line| {
+            let (variant, code) = line.trim().strip_prefix("Self::")?.split_once(" { .. } => ")?;
+            Some((variant, code.strip_suffix(',')?.parse::<u16>().ok()?))
+        });
+        let arms: Vec<(&str, u16)> = arms.collect();
+        let codes: Vec<u16> = arms.iter().map(|(_, code)| *code).collect();
+        let listed: Vec<u16> = CODES.iter().map(|(code, _)| *code).collect();
+        assert_eq!(codes, listed);
+        assert_eq!(codes, (300..300 + codes.len() as u16).collect::<Vec<_>>());
+        let mut names: Vec<&str> = CODES.iter().map(|(_, name)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CODES.len());
     }
 }

@@ -37,8 +37,9 @@ pub(crate) fn with_manifest(component: &[u8], manifest: &str) -> Result<Vec<u8>>
 pub(crate) fn plugin_name(manifest: &str) -> Result<&str> {
     let own_keys = manifest.lines().take_while(|line| !line.trim_start().starts_with('['));
     let mut pairs = own_keys.filter_map(|line| line.split_once('='));
-    let (_, value) =
-        pairs.find(|(key, _)| key.trim() == "name").context("`name` is missing from plugin.toml")?;
+    let (_, value) = pairs
+        .find(|(key, _)| key.trim() == "name")
+        .context("`name` is missing from plugin.toml")?;
     let name = value.trim().strip_prefix('"').and_then(|rest| rest.split('"').next());
     let name = name.context("`name` in plugin.toml is no text in double quotes")?;
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -76,9 +77,12 @@ mod tests {
 
     #[test]
     fn lengths_of_more_than_seven_bits_take_several_bytes() {
-        for (length, encoded) in
-            [(0, vec![0]), (127, vec![127]), (128, vec![0x80, 1]), (624_485, vec![0xe5, 0x8e, 0x26])]
-        {
+        for (length, encoded) in [
+            (0, vec![0]),
+            (127, vec![127]),
+            (128, vec![0x80, 1]),
+            (624_485, vec![0xe5, 0x8e, 0x26]),
+        ] {
             let mut bytes = Vec::new();
             push_length(&mut bytes, length).unwrap();
             assert_eq!(bytes, encoded);

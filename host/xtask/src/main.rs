@@ -2,22 +2,23 @@
 //!
 //! - [`commands`]: the commands, which say what happens in which order
 //! - [`tidy`]: the house rules as checks; [`bench`]: what is measured against what
-//! - [`workspace`], [`process`], [`stage`], [`tally`], [`component`], [`screen`]: what they stand on
+//! - [`component`], [`process`], [`screen`], [`tally`], [`toolchain`], [`workspace`]: what all these
+//!   stand on; `stage` of `tests/cli` is where the demonstration and the benches play
 //!
 //! Invariants:
 //! - Every step that compiles for the host selects `--workspace` with its tests or examples, in the
 //!   one profile, so that features unify to the same set and nothing heavy is built twice.
 //! - A step that fails ends the command with its exact command line and a status that is not 0.
-//! - Nothing here depends on a crate of the house: a house that does not compile can be looked at.
+//! - Nothing here depends on a crate below `host/`: a house that does not compile can be looked at.
 
 mod bench;
 mod commands;
 mod component;
 mod process;
 mod screen;
-mod stage;
 mod tally;
 mod tidy;
+mod toolchain;
 mod workspace;
 
 use std::process::ExitCode;

@@ -15,6 +15,7 @@ use crate::screen;
 const MEMORY_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// What a measured process took.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     /// From just before the start until after the end.
     pub(crate) duration: Duration,
@@ -82,9 +83,10 @@ pub(crate) fn timed(command: &mut Command) -> Result<Duration> {
     Ok(duration)
 }
 
-/// As [`timed`], and watches how much memory the process (not its children) has resident.
-pub(crate) fn measured(command: &mut Command) -> Result<Measured> {
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+/// As [`timed`], fed from `input`, and watches how much memory the process (not its children) has
+/// resident.
+pub(crate) fn measured(command: &mut Command, input: Stdio) -> Result<Measured> {
+    command.stdin(input).stdout(Stdio::null());
     let ended = AtomicBool::new(false);
     let peak = AtomicU64::new(0);
     let started = Instant::now();
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn the_memory_that_a_process_had_is_seen_after_it_gave_it_back() {
         let script = "x=$(head -c 30000000 /dev/zero | tr '\\0' a); x=; sleep 0.1";
-        let measured = measured(Command::new("bash").args(["-c", script])).unwrap();
+        let measured = measured(Command::new("bash").args(["-c", script]), Stdio::null()).unwrap();
         assert!(measured.memory_bytes_max > 30_000_000, "{}", measured.memory_bytes_max);
     }
 }

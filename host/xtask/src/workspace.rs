@@ -1,6 +1,7 @@
 //! Where the workspace and what was built of it lie, and which packages it has: what
 //! `cargo metadata` says.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -83,6 +84,18 @@ impl Workspace {
     /// A folder for what a command leaves behind, always in the workspace's own `target`.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.root.join("target").join(name)
+    }
+
+    /// As [`Workspace::scratch`], and the folder is there and empty.
+    pub(crate) fn empty_scratch(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.scratch(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(folder)
     }
 }
 

@@ -107,15 +107,15 @@ type Shared = State<Arc<Application>>;
 
 async fn health(State(application): Shared) -> Json<Value> {
     let release = &application.release;
-    tokio::time::sleep(release.faults.slow).await;
+    slow_down(release).await;
     let wrong = release.faults.wrong_version;
     let version = if wrong { WRONG_VERSION } else { release.version.as_str() };
     let connections = application.connections.others();
     Json(json!({ "version": version, "status": "ok", "connections": connections }))
 }
 
-/// Ready when the store answers this release's own statements: a breaking migration underneath, or a
-/// store that is gone, shows here; a compatible migration does not.
+/// Ready when the store answers this release's own statements: a breaking migration underneath, or
+/// a store that is gone, shows here; a compatible migration does not.
 async fn ready(State(application): Shared) -> Result<Json<Value>, Problem> {
     if application.release.faults.never_ready {
         return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, "not ready".to_owned()));
@@ -155,9 +155,8 @@ async fn show_order(
     State(application): Shared,
     Path(id): Path<i64>,
 ) -> Result<impl IntoResponse, Problem> {
-    let found = with_store(application, move |connection, shape| {
-        orders::find(connection, shape, id)
-    });
+    let found =
+        with_store(application, move |connection, shape| orders::find(connection, shape, id));
     match found.await? {
         Some(order) => Ok(Json(order)),
         None => Err(Problem(StatusCode::NOT_FOUND, format!("there is no order {id}"))),
@@ -190,7 +189,7 @@ async fn sign(
 /// Around the requests that users make: faults first, then the answer, then the figures.
 async fn observe(State(application): Shared, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    tokio::time::sleep(application.release.faults.slow).await;
+    slow_down(&application.release).await;
     let response = if application.next_fails() {
         Problem(StatusCode::INTERNAL_SERVER_ERROR, "fault error-rate".to_owned()).into_response()
     } else {
@@ -198,6 +197,13 @@ async fn observe(State(application): Shared, request: Request, next: Next) -> Re
     };
     application.metrics.count(began.elapsed(), response.status().is_server_error());
     response
+}
+
+/// The fault `slow-ms`. Without it there is no timer: one of zero length takes a millisecond.
+async fn slow_down(release: &Release) {
+    if !release.faults.slow.is_zero() {
+        tokio::time::sleep(release.faults.slow).await;
+    }
 }
 
 fn authorize(application: &Application, headers: &HeaderMap) -> Result<(), Problem> {

@@ -97,9 +97,10 @@ impl Arguments {
     pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>> {
         let given = self.values.get(name).map_or(&[][..], Vec::as_slice);
         let text = |value: &OsString| {
-            value.to_str().map(str::to_owned).ok_or_else(|| {
-                usage(format!("`--{name}` is not valid UTF-8: {}", value.display()))
-            })
+            value
+                .to_str()
+                .map(str::to_owned)
+                .ok_or_else(|| usage(format!("`--{name}` is not valid UTF-8: {}", value.display())))
         };
         given.iter().map(text).collect()
     }
@@ -205,7 +206,14 @@ mod tests {
     #[test]
     fn another_command_sees_the_options_that_it_knows() {
         let start = parse(&[
-            "start", "--data", "/d", "--log", "/l", "--pid-file", "/p", "--migrate-at-start",
+            "start",
+            "--data",
+            "/d",
+            "--log",
+            "/l",
+            "--pid-file",
+            "/p",
+            "--migrate-at-start",
         ])
         .unwrap();
         let words = start.words_for("daemon").unwrap();

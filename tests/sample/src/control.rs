@@ -52,7 +52,7 @@ pub(crate) fn start(arguments: &Arguments) -> Result<ExitCode> {
     let deadline = Instant::now() + Duration::from_millis(patience);
     while let Some(running) = running(&pid_file)? {
         same(&running, &release, &listen)?;
-        if wait_until_ready(&pid_file, deadline, || Ok(running.runs()?))? {
+        if wait_until_ready(&pid_file, deadline, || running.runs())? {
             output::say(&format!("release {} runs already", running.version));
             return Ok(ExitCode::SUCCESS);
         }

@@ -25,8 +25,8 @@
 //!
 //! As with sqlx, a release refuses to run on a store with a migration that it does not know
 //! (`VersionMissing`), with a migration begun but not ended (`Dirty`), or with one whose text has
-//! changed (`VersionMismatch`). With `--ignore-missing` the record of migrations does not decide but
-//! the schema does: release 1 then runs on migration 2, and release 2 still not on migration 3.
+//! changed (`VersionMismatch`). With `--ignore-missing` the schema decides and not the record of
+//! migrations: release 1 then runs on migration 2, and release 2 still does not on migration 3.
 //!
 //! # Commands
 //! ```text

@@ -113,11 +113,8 @@ impl Record {
             "SELECT version, description, checksum, success FROM _migrations ORDER BY version",
         )?;
         let rows = statement.query_map([], |row| {
-            let applied = Applied {
-                description: row.get(1)?,
-                checksum: row.get(2)?,
-                success: row.get(3)?,
-            };
+            let applied =
+                Applied { description: row.get(1)?, checksum: row.get(2)?, success: row.get(3)? };
             Ok((row.get(0)?, applied))
         })?;
         Ok(Self(rows.collect::<rusqlite::Result<_>>()?))
@@ -191,13 +188,11 @@ impl MigrationLock {
                     bail!("another migration of {} is under way", data.display());
                 }
                 Err(TryLockError::Error(error)) => {
-                    return Err(error)
-                        .with_context(|| format!("cannot lock {}", data.display()));
+                    return Err(error).with_context(|| format!("cannot lock {}", data.display()));
                 }
             }
         }
     }
-
 }
 
 /// What a look at a data directory finds. While a `Resting` lives, no migration can begin.

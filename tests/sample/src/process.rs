@@ -1,8 +1,8 @@
 //! Which process a pid file means, and signals that reach that one or none.
 //!
 //! A process id is reused; a process id with its start time and the boot that it belongs to is not.
-//! A signal goes through a descriptor of the process (pidfd) that is opened *before* the identity is
-//! compared, so that no reuse can slip in between.
+//! A signal goes through a descriptor of the process (pidfd) that is opened *before* the identity
+//! is compared, so that no reuse can slip in between.
 
 use std::path::Path;
 use std::thread;
@@ -186,11 +186,8 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let process = i32::try_from(child.id()).unwrap();
         let seen = Stat::of(process).unwrap().unwrap();
-        let daemon = Daemon {
-            process,
-            start_time: seen.start_time,
-            ..Daemon::myself("1.0.0").unwrap()
-        };
+        let daemon =
+            Daemon { process, start_time: seen.start_time, ..Daemon::myself("1.0.0").unwrap() };
         assert!(daemon.wait(Duration::from_secs(10)).unwrap());
         child.wait().unwrap();
     }

@@ -88,8 +88,7 @@ fn connect_to_read(file: &Path, at_rest: bool) -> Result<Connection> {
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(format!("file:{escaped}{immutable}"), flags);
-    let connection =
-        opened.with_context(|| format!("cannot open the store {}", file.display()))?;
+    let connection = opened.with_context(|| format!("cannot open the store {}", file.display()))?;
     connection.busy_timeout(BUSY)?;
     Ok(connection)
 }

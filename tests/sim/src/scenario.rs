@@ -39,7 +39,7 @@ impl Scenario {
         let components: Vec<Name> = stack.components.keys().cloned().collect();
         let stores = stack.datastores.iter();
         let writers = stores.map(|(name, its)| (name.clone(), its.written_by.clone())).collect();
-        let world = World::new(&components, writers, "2.0.0", 2);
+        let mut world = World::new(&components, writers, "2.0.0", 2);
         let question = Question {
             stack: &stack,
             next: &release,
@@ -49,6 +49,10 @@ impl Scenario {
             intent: Intent::Upgrade,
         };
         let plan = plan(question).map_err(|obstacles| format!("{obstacles:?}"))?;
+        world.to.clone_from(&plan.to);
+        for component in plan.components() {
+            world.at_start.insert(component.clone(), plan.migrated_at_start_by(component));
+        }
         Ok((world, plan))
     }
 
@@ -119,7 +123,9 @@ impl Scenario {
             from: Vec::new(),
             components: BTreeMap::new(),
             datastores: BTreeMap::from([(name("orders")?, orders)]),
-            ..Release::default()
+            notes: None,
+            matrix: None,
+            config: None,
         })
     }
 

@@ -27,12 +27,12 @@ pub enum Sabotage {
     RepeatBlindly,
     /// A restore puts back other data than was backed up.
     RestoreOther,
-    /// Stopping a component leaves it writing.
-    StopLeavesWriting,
+    /// Holding requests and stopping leave a component writing.
+    HoldLeavesWriting,
     /// The journal loses its last record in a crash.
     LoseRecord,
-    /// A redeployment leaves the new version in place.
-    RevertDoesNothing,
+    /// A redeployment leaves the new version in place, and verifying does not look.
+    RevertIsNotVerified,
 }
 
 /// A component.
@@ -80,6 +80,10 @@ pub struct World {
     pub violations: Vec<String>,
     /// Which components write to which datastore.
     pub writers: BTreeMap<Name, Vec<Name>>,
+    /// The version that the upgrade leads to.
+    pub to: String,
+    /// The datastores that a component migrates when it starts.
+    pub at_start: BTreeMap<Name, Vec<Name>>,
     /// A planted bug.
     pub sabotage: Option<Sabotage>,
     next_row: u64,
@@ -108,6 +112,8 @@ impl World {
             lost: BTreeSet::new(),
             violations: Vec::new(),
             writers,
+            to: String::new(),
+            at_start: BTreeMap::new(),
             sabotage: None,
             next_row: 3,
         }
@@ -154,11 +160,11 @@ impl World {
 
     /// Whether an effect has happened completely, as its read-only twin would say.
     #[must_use]
-    pub fn has_happened(&self, effect: &Effect, run: &str, to: &str) -> bool {
+    pub fn has_happened(&self, effect: &Effect, run: &str) -> bool {
         match &effect.step.act {
             Act::Stop(name) => self.components.get(name).is_some_and(|its| !its.running),
             Act::Apply(name, _) => {
-                self.components.get(name).is_some_and(|its| its.version == to && its.running)
+                self.components.get(name).is_some_and(|its| its.version == self.to && its.running)
             }
             Act::Revert(name, revision, presence) => {
                 let running = *presence == Presence::Running;
@@ -224,10 +230,12 @@ impl World {
 
     fn change(&mut self, effect: &Effect, run: &str, half_way: bool) -> Result<Answer, String> {
         match &effect.step.act {
-            Act::HoldTraffic(name) => self.with(name, |its| its.held = true),
+            Act::HoldTraffic(name) if self.sabotage != Some(Sabotage::HoldLeavesWriting) => {
+                self.with(name, |its| its.held = true);
+            }
             Act::ReleaseTraffic(name) => self.with(name, |its| its.held = false),
             Act::Stop(name) if !half_way => {
-                let leaves = self.sabotage == Some(Sabotage::StopLeavesWriting);
+                let leaves = self.sabotage == Some(Sabotage::HoldLeavesWriting);
                 self.with(name, |its| its.running = leaves);
             }
             Act::Start(name, _) => {
@@ -235,15 +243,15 @@ impl World {
                 self.with(name, |its| its.running = !half_way);
             }
             Act::Apply(name, _) => {
-                self.with(name, |its| its.running = false);
-                if !half_way {
-                    let to = self.release_of(effect);
-                    self.with(name, |its| its.version = to);
-                    self.with(name, |its| its.running = true);
+                let to = self.to.clone();
+                for datastore in self.at_start.get(name).cloned().unwrap_or_default() {
+                    self.migrate(&datastore, half_way);
                 }
+                self.with(name, |its| its.version = to);
+                self.with(name, |its| its.running = !half_way);
             }
             Act::Revert(name, revision, presence) => {
-                if self.sabotage != Some(Sabotage::RevertDoesNothing) {
+                if self.sabotage != Some(Sabotage::RevertIsNotVerified) {
                     self.with(name, |its| its.version.clone_from(revision));
                 }
                 let running = *presence == Presence::Running && !half_way;
@@ -259,7 +267,7 @@ impl World {
                 let same = found.as_ref().is_some_and(|s| s.version == *expected && !s.dirty);
                 return if same { Ok(Answer::Schema(found)) } else { Err("wrong schema".to_owned()) };
             }
-            Act::Verify(name, version) => {
+            Act::Verify(name, version) if self.sabotage != Some(Sabotage::RevertIsNotVerified) => {
                 let its = self.components.get(name);
                 let healthy = its.is_some_and(|its| its.version == *version && its.running);
                 return if healthy { Ok(Answer::Nothing) } else { Err("not healthy".to_owned()) };
@@ -290,10 +298,6 @@ impl World {
         let stores = self.stores.values();
         let refuses = stores.filter(|its| its.schema > version || its.dirty).count() > 0;
         if refuses { Err("the schema is newer than the program".to_owned()) } else { Ok(()) }
-    }
-
-    fn release_of(&self, effect: &Effect) -> String {
-        effect.step.way_back.rsplit_once("to ").map_or("3.0.0", |(_, to)| to).to_owned()
     }
 
     fn migrate(&mut self, name: &Name, half_way: bool) {

@@ -1,23 +1,23 @@
 //! What the tests of the journal share: scratch directories, owners, times.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tempfile::TempDir;
 use vaultup_journal::{Journal, LockHeld, Owner};
 
-pub const LEASE: SignedDuration = SignedDuration::from_secs(60);
+pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(60);
 
 /// A scratch directory, in memory where the machine has such a file system: the thousands of
 /// images are about what the bytes say, not about how long a disk takes to keep them.
-pub fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     tempfile::Builder::new().prefix("vaultup-journal-").tempdir_in(parent).unwrap()
 }
 
-pub fn owner(process_id: u32) -> Owner {
+pub(crate) fn owner(process_id: u32) -> Owner {
     Owner {
         host: "one.example".to_owned(),
         process_id,
@@ -28,30 +28,16 @@ pub fn owner(process_id: u32) -> Owner {
 }
 
 /// Seconds after some instant.
-pub fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_780_000_000 + seconds).unwrap()
 }
 
-pub fn acquire(journal: &Journal, process_id: u32, seconds: i64) -> LockHeld {
-    journal.acquire(&owner(process_id), at(seconds), LEASE, &|_| true).unwrap()
-}
-
 /// Appends records `from..=to` of a run.
-pub fn append(journal: &Journal, held: &LockHeld, from: u64, to: u64) {
+pub(crate) fn append(journal: &Journal, held: &LockHeld, from: u64, to: u64) {
     for number in from..=to {
         let body = json!({ "step": number, "argv": ["migrate", "--to", "3"], "ok": true });
         let seconds = i64::try_from(number).unwrap();
         let sequence = journal.append(held, "run-1", "step-done", &body, at(seconds)).unwrap();
         assert_eq!(sequence.0, number);
     }
-}
-
-pub fn file(directory: &Path, name: &str) -> PathBuf {
-    directory.join(format!("journal.{name}"))
-}
-
-/// Opens the database as a stranger would, with SQLite alone.
-pub fn sql(directory: &Path, statements: &str) {
-    let connection = rusqlite::Connection::open(file(directory, "sqlite")).unwrap();
-    connection.execute_batch(statements).unwrap();
 }

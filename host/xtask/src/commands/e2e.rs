@@ -2,15 +2,18 @@
 //! the suite itself installs, starts and stops. Without a name, every suite. Closes with
 //! `N passed, N failed`.
 //!
-//! A suite is a test program in `tests/cli`; its entry in `tests/cli/Cargo.toml` says
-//! `test = false`, so that `cargo xtask test` stays free of servers.
+//! A suite is a test program in `tests/cli` with `test = false` in its entry in the manifest, so
+//! that a plain `cargo test` neither needs the real binary nor servers.
 
 use anyhow::{Result, bail};
 
 use super::build;
+use crate::screen;
 use crate::tally::{self, Tally};
 use crate::workspace::Workspace;
-use crate::screen;
+
+/// The suite that needs nothing but this machine.
+const ON_THIS_MACHINE: &str = "host";
 
 /// One suite.
 struct Suite {
@@ -20,9 +23,9 @@ struct Suite {
 }
 
 const SUITES: &[Suite] = &[Suite {
-    name: "host",
+    name: ON_THIS_MACHINE,
     summary: "the sample application as plain programs on this machine",
-    run: |workspace| test_program(workspace, "host"),
+    run: |workspace| test_program(workspace, ON_THIS_MACHINE),
 }];
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -31,10 +34,18 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let mut total = Tally::default();
     for suite in suites {
         let tally = screen::step(suite.name, || (suite.run)(workspace))?;
-        screen::say(format_args!("{}: {} passed, {} failed", suite.name, tally.passed, tally.failed));
+        screen::say(format_args!(
+            "{}: {} passed, {} failed",
+            suite.name, tally.passed, tally.failed
+        ));
         total.add(tally);
     }
     total.close()
+}
+
+/// The suite that needs no servers, as a part of `cargo xtask test`. Expects that everything is built.
+pub(crate) fn on_this_machine(workspace: &Workspace) -> Result<Tally> {
+    test_program(workspace, ON_THIS_MACHINE)
 }
 
 fn select(arguments: &[String]) -> Result<Vec<&'static Suite>> {

@@ -3,11 +3,12 @@
 use anyhow::Result;
 
 use super::no_arguments;
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{process, toolchain};
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     no_arguments(arguments)?;
+    toolchain::add_component("clippy", "clippy")?;
     let mut command = workspace.cargo();
     command.args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
     process::run(&mut command)
@@ -15,5 +16,6 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 
 /// Whether every file is formatted.
 pub(crate) fn format(workspace: &Workspace) -> Result<()> {
+    toolchain::add_component("rustfmt", "fmt")?;
     process::run(workspace.cargo().args(["fmt", "--all", "--check"]))
 }

@@ -24,8 +24,16 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { name: "demo", summary: "builds everything and shows what it does", run: demo::run },
     Command { name: "test", summary: "the house rules and all tests", run: test::run },
-    Command { name: "lint", summary: "clippy over everything, warnings are errors", run: lint::run },
-    Command { name: "e2e", summary: "[SUITE] end to end with real tools and servers", run: e2e::run },
+    Command {
+        name: "lint",
+        summary: "clippy over everything, warnings are errors",
+        run: lint::run,
+    },
+    Command {
+        name: "e2e",
+        summary: "[SUITE] end to end with real tools and servers",
+        run: e2e::run,
+    },
     Command { name: "bench", summary: "[--suite NAME] figures and goals", run: bench::run },
     Command { name: "tidy", summary: "the house rules alone", run: tidy::run },
     Command { name: "deny", summary: "licences, sources and bans of dependencies", run: deny::run },

@@ -5,13 +5,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::no_arguments;
 use crate::workspace::{Package, Workspace};
-use crate::{component, process, screen};
+use crate::{component, process, screen, toolchain};
 
 /// What plugins are compiled for. The linker of this target writes components.
 const TARGET: &str = "wasm32-wasip2";
@@ -25,7 +24,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 
 /// Builds all of them.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
-    install_target()?;
+    toolchain::add_target(TARGET)?;
     let plugins: Vec<&Package> = workspace.packages.iter().filter(|p| p.is_component).collect();
     ensure!(!plugins.is_empty(), "no package of the workspace is a component");
     let mut command = workspace.cargo();
@@ -69,23 +68,6 @@ fn write_if_changed(file: &Path, bytes: &[u8]) -> Result<bool> {
         .and_then(|()| fs::rename(&unfinished, file))
         .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(true)
-}
-
-/// Adds the target to the toolchain unless it has it.
-fn install_target() -> Result<()> {
-    let mut query = Command::new("rustc");
-    let libraries = process::output(query.args(["--print=target-libdir", "--target", TARGET]))?;
-    if Path::new(libraries.trim()).is_dir() {
-        return Ok(());
-    }
-    let mut install = Command::new("rustup");
-    if let Err(error) = process::run(install.args(["target", "add", TARGET])) {
-        bail!(
-            "{error:#}; plugins need the standard library for {TARGET}: install it with \
-             `rustup target add {TARGET}` (network needed once)"
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]

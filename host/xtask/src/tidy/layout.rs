@@ -23,8 +23,12 @@ const PURE: &[&str] = &["host/engine", "host/model"];
 
 /// Paths that exist on a machine where the project was once written, and not where it is used.
 /// Written in parts, so that this file is checked like every other.
-const MACHINE: &[&str] =
-    &[concat!("/", "work"), concat!("/", "root"), concat!("../", "shared"), concat!(".", "library")];
+const MACHINE: &[&str] = &[
+    concat!("/", "work"),
+    concat!("/", "root"),
+    concat!("../", "shared"),
+    concat!(".", "library"),
+];
 
 /// The top level holds what the layout has, all of it and nothing else.
 pub(super) fn top_level(tree: &Tree) -> Vec<Finding> {

@@ -34,12 +34,15 @@ const CHECKS: &[fn(&Tree) -> Vec<Finding>] = &[
     words::names,
     words::printing,
     words::module_documentation,
+    words::unsafe_code,
     dependencies::reasons,
     dependencies::versions_stand_in_the_root,
+    dependencies::lints,
     dependencies::arrows,
     dependencies::one_crate_knows,
     dependencies::unused,
     documents::commands_exist,
+    documents::errors_are_listed,
     documents::error_pages,
 ];
 

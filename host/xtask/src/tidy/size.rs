@@ -14,7 +14,8 @@ pub(super) fn files(tree: &Tree) -> Vec<Finding> {
     for file in tree.rust() {
         let lines = file.text.lines().count();
         if lines > FILE_LINES_GOAL {
-            let message = format!("{lines} lines; {FILE_LINES_GOAL} are good, {FILE_LINES_MAX} the end");
+            let message =
+                format!("{lines} lines; {FILE_LINES_GOAL} are good, {FILE_LINES_MAX} the end");
             let finding = file.finding(0, message);
             findings.push(if lines > FILE_LINES_MAX { finding } else { finding.warning() });
         }
@@ -36,19 +37,26 @@ pub(super) fn functions(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Lines fit side by side; one with an address (`://`) cannot be broken.
+/// Lines fit side by side. What cannot be broken is left out: an address (`://`), and a row of a
+/// table in the documentation.
 pub(super) fn lines(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.rust() {
         for (number, line) in file.lines() {
             let length = line.chars().count();
-            if length > LINE_CHARACTERS_MAX && !line.contains("://") {
+            if length > LINE_CHARACTERS_MAX && !is_whole(line) {
                 let message = format!("{length} characters; at most {LINE_CHARACTERS_MAX}");
                 findings.push(file.finding(number, message));
             }
         }
     }
     findings
+}
+
+fn is_whole(line: &str) -> bool {
+    let documentation = line.trim_start();
+    let is_row = documentation.starts_with("//! |") || documentation.starts_with("/// |");
+    is_row || line.contains("://")
 }
 
 /// First line, name and number of lines of each function that has a body.
@@ -135,8 +143,8 @@ mod tests {
     fn a_signature_over_several_lines_counts_and_one_without_body_does_not() {
         let source = Source::new(
             "a.rs",
-            "trait A {\n    fn b(x: [u8; 4]);\n    fn c();\n}\nfn d(\n    x: u8,\n) -> u8\nwhere\n    \
-             u8: Copy,\n{\n    x\n}\nlet f: fn (u8) = g;\nfn e() {}\n",
+            "trait A {\n    fn b(x: [u8; 4]);\n    fn c();\n}\nfn d(\n    x: u8,\n) -> u8\n\
+             where\n    u8: Copy,\n{\n    x\n}\nlet f: fn (u8) = g;\nfn e() {}\n",
         );
         assert_eq!(function_lengths(&source), [(5, "d", 8), (14, "e", 1)]);
     }
@@ -147,5 +155,6 @@ mod tests {
         assert!(of("ä".repeat(LINE_CHARACTERS_MAX)).is_empty());
         assert_eq!(of("ä".repeat(101)), ["error: a.rs:1: 101 characters; at most 100"]);
         assert!(of(format!("// https://{}", "a".repeat(200))).is_empty());
+        assert!(of(format!("    /// | a | {} |", "b".repeat(200))).is_empty());
     }
 }

@@ -7,6 +7,9 @@ const PUT_OFFS_IN_CODE: &[&str] = &["todo!", "unimplemented!"];
 /// Put-offs anywhere, written in parts so that this file is checked like every other.
 const PUT_OFFS: &[&str] = &[concat!("FIX", "ME"), concat!("XX", "X"), concat!("TO", "DO")];
 
+/// Where compiled code is loaded.
+const UNSAFE_PLACE: &str = "host/sandbox/src/precompiled.rs";
+
 /// Who may print: the command line's one place for output, and programs for developers and tests.
 const PRINTERS: &[&str] = &["host/cli/src/shell", "host/xtask/", "tests/"];
 /// Folders and files of any crate that may print.
@@ -77,6 +80,20 @@ pub(super) fn module_documentation(tree: &Tree) -> Vec<Finding> {
     undocumented.map(|file| file.finding(1, "open with `//!`: purpose, then invariants")).collect()
 }
 
+/// There is one `unsafe`: the load of compiled code, in a file of its own.
+pub(super) fn unsafe_code(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in tree.rust() {
+        let lines = file.code_lines().filter(|(_, line)| has_word(line, "unsafe"));
+        let excepted = usize::from(file.path == UNSAFE_PLACE);
+        for (number, _) in lines.skip(excepted) {
+            let message = format!("the only `unsafe` is one in {UNSAFE_PLACE}");
+            findings.push(file.finding(number, message));
+        }
+    }
+    findings
+}
+
 fn in_code(tree: &Tree, of: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.rust() {
@@ -93,7 +110,8 @@ pub(super) fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !before.is_some_and(is_word) && !(after.is_some_and(is_word) && !word.ends_with('!'))
+        let ends = word.ends_with('!') || !after.is_some_and(is_word);
+        ends && !before.is_some_and(is_word)
     })
 }
 
@@ -145,6 +163,18 @@ mod tests {
         assert_eq!(findings.len(), 2, "{findings:?}");
         assert!(findings[0].starts_with("error: host/vault/src/lib.rs:1: `println!`"));
         assert!(findings[1].starts_with("error: host/cli/src/commands/run.rs:1: `eprint!`"));
+    }
+
+    #[test]
+    fn a_second_unsafe_is_found_and_one_elsewhere_too() {
+        let tree = tree(&[
+            (UNSAFE_PLACE, "#![expect(unsafe_code)]\n// unsafe\nunsafe { a() }\nunsafe { b() }\n"),
+            ("host/vault/src/lib.rs", "unsafe { a() }\n"),
+        ]);
+        let findings = shown(&unsafe_code(&tree));
+        assert_eq!(findings.len(), 2, "{findings:?}");
+        assert!(findings[0].starts_with(&format!("error: {UNSAFE_PLACE}:4: ")));
+        assert!(findings[1].starts_with("error: host/vault/src/lib.rs:1: "));
     }
 
     #[test]

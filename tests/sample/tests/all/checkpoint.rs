@@ -147,13 +147,14 @@ fn assert_consistent(world: &World, copy: &std::path::Path, orders_min: u64) {
     assert_eq!(found["ok"], true);
     let store = rusqlite::Connection::open(copy.join("orders.db")).unwrap();
     let (count, last): (i64, i64) = store
-        .query_row("SELECT count(*), max(id) FROM orders", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row("SELECT count(*), max(id) FROM orders", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap();
     assert_eq!(count, last);
     assert_eq!(found["orders"], count);
-    assert!(count >= i64::try_from(orders_min).unwrap(), "{count} orders in the copy, {orders_min} were kept before");
+    assert!(
+        count >= i64::try_from(orders_min).unwrap(),
+        "{count} orders in the copy, {orders_min} were kept before"
+    );
 }
 
 fn digest_of(world: &World, copy: &std::path::Path) -> Value {

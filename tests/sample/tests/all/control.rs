@@ -27,9 +27,12 @@ fn stopping_twice_is_stopping_once() {
     let process = &world.status()["process"];
     assert_eq!(succeeds(&world.stop(&[])), format!("stopped process {process}\n"));
     assert_eq!(succeeds(&world.stop(&[])), "nothing runs\n");
-    assert_eq!(world.status(), json!({
-        "running": false, "ready": false, "version": null, "process": null, "changing": false
-    }));
+    assert_eq!(
+        world.status(),
+        json!({
+            "running": false, "ready": false, "version": null, "process": null, "changing": false
+        })
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The sample application as real processes: nothing here is simulated, and all of it stops by
 //! itself.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
+#![expect(clippy::unwrap_used, reason = "a failing test may panic")]
 
 mod checkpoint;
 mod control;

@@ -5,9 +5,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::world::{
-    Running, Server, World, errors, eventually, fails, serve_command, succeeds,
-};
+use crate::world::{Running, Server, World, errors, eventually, fails, serve_command, succeeds};
 
 #[test]
 fn a_store_goes_from_release_1_to_3_and_its_orders_stay_the_same() {
@@ -23,9 +21,12 @@ fn a_store_goes_from_release_1_to_3_and_its_orders_stay_the_same() {
         assert_eq!(schema["dirty"], false);
         assert_eq!(schema["pending"], json!([]));
         assert_eq!(schema["applied"].as_array().unwrap().len(), version);
-        assert_eq!(world.json(release, "check"), json!({
-            "ok": true, "orders": 250, "problems": []
-        }));
+        assert_eq!(
+            world.json(release, "check"),
+            json!({
+                "ok": true, "orders": 250, "problems": []
+            })
+        );
     }
 }
 

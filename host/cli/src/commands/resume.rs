@@ -1,0 +1,47 @@
+//! `vaultup resume`: go on with a run that was interrupted or holds.
+
+use clap::Args;
+use engine::machine::{Ending, Request};
+use model::Exit;
+use runner::carry_out::take_up;
+
+use crate::arguments::{Global, ProjectArguments};
+use crate::commands::run::to_its_end;
+use crate::error::Fault;
+use crate::machinery::{block_on, gather, open, project};
+use crate::screen::run::Screen;
+use crate::shell::Shell;
+
+/// Arguments of `vaultup resume`.
+#[derive(Debug, Args)]
+#[command(after_help = "An effect whose outcome was never recorded is observed at the platform \
+    before anything else\nhappens to it.\n\nExample:\n  vaultup resume")]
+pub struct ResumeArguments {
+    /// The project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+}
+
+/// Carries it out.
+///
+/// # Errors
+/// When there is nothing to resume, or somebody else is at it.
+pub fn execute(arguments: &ResumeArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+    block_on(async {
+        let project = project(global, &arguments.project)?;
+        let (platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;
+        let mut carrier = take_up(platform, vault).await?;
+        match carrier.machine().ending() {
+            Some(Ending::Held(_)) => carrier.ask(Request::GoOn)?,
+            Some(_) => {
+                return Err(runner::Error::NothingToResume {
+                    what: "resume",
+                    why: format!("run {} is {}", carrier.run(), carrier.machine().state()),
+                }
+                .into());
+            }
+            None => {}
+        }
+        to_its_end(carrier).await
+    })
+}

@@ -1,0 +1,44 @@
+//! `vaultup rollback`: decide on the way back of the last run and take it.
+
+use clap::Args;
+use engine::machine::Request;
+use model::Exit;
+use runner::carry_out::take_up;
+
+use crate::arguments::{Global, ProjectArguments};
+use crate::commands::run::to_its_end;
+use crate::error::Fault;
+use crate::machinery::{block_on, gather, open, project};
+use crate::screen::run::Screen;
+use crate::shell::Shell;
+
+/// Arguments of `vaultup rollback`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vaultup rollback\n  vaultup rollback --accept-loss")]
+pub struct RollbackArguments {
+    /// Restore even if that loses more than the loss budget of the stack file.
+    #[arg(long)]
+    pub accept_loss: bool,
+    /// The project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+}
+
+/// Carries it out.
+///
+/// # Errors
+/// When there is no run to roll back, or somebody else is at it.
+pub fn execute(
+    arguments: &RollbackArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
+    block_on(async {
+        let project = project(global, &arguments.project)?;
+        let (platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;
+        let mut carrier = take_up(platform, vault).await?;
+        carrier.settle().await?;
+        carrier.ask(Request::RollBack { accept_loss: arguments.accept_loss })?;
+        to_its_end(carrier).await
+    })
+}

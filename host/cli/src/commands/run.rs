@@ -1,0 +1,73 @@
+//! `vaultup run`: upgrade to a release; on failure take the way back that fits what is observed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use engine::machine::{Ending, Machine};
+use engine::plan::Intent;
+use model::Exit;
+use runner::carry_out::{Carrier, begin};
+use runner::prepare::read_plan;
+
+use crate::arguments::{Global, ProjectArguments};
+use crate::error::Fault;
+use crate::machinery::{block_on, gather, open, project};
+use crate::screen::run::Screen;
+use crate::shell::Shell;
+
+/// Arguments of `vaultup run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vaultup run --to 2.5.0\n  \
+    vaultup run --plan upgrade.plan\n  \
+    vaultup run --plugin host --set releases=/srv/shop/releases --set current=/srv/shop/current \
+    --to 2.5.0")]
+pub struct RunArguments {
+    /// The release to upgrade to.
+    #[arg(long, value_name = "VERSION", required_unless_present = "plan")]
+    pub to: Option<String>,
+    /// Carry a saved plan out exactly; refused if anything that it was made for has changed.
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub plan: Option<PathBuf>,
+    /// The project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+}
+
+/// Carries it out.
+///
+/// # Errors
+/// What keeps the run from being begun or recorded; a run that failed and came back is no error.
+pub fn execute(arguments: &RunArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+    block_on(async {
+        let project = project(global, &arguments.project)?;
+        let (mut platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;
+        let plan = match (&arguments.plan, &arguments.to) {
+            (Some(path), _) => {
+                let plan = read_plan(path)?;
+                platform.still_fits(&plan).await?;
+                plan
+            }
+            (None, to) => platform.plan(to.as_deref().unwrap_or_default(), Intent::Upgrade).await?,
+        };
+        to_its_end(begin(platform, vault, plan).await?).await
+    })
+}
+
+/// Carries a run to its end, and says how the process exits.
+///
+/// # Errors
+/// What keeps it from being recorded.
+pub async fn to_its_end(carrier: Carrier) -> Result<Exit, Fault> {
+    let machine = carrier.carry_out().await?;
+    Ok(exit_of(&machine))
+}
+
+fn exit_of(machine: &Machine) -> Exit {
+    match machine.ending() {
+        Some(Ending::Upgraded) => Exit::Done,
+        Some(Ending::RolledBack) => Exit::RolledBack,
+        Some(Ending::Held(_)) => Exit::Held,
+        Some(Ending::Unchanged(_)) => Exit::Failed,
+        None => Exit::Bug,
+    }
+}

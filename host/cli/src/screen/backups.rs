@@ -1,0 +1,117 @@
+//! Backup sets for people.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use vault::{BackupSet, Listed, Pruned, Vault};
+
+use super::bytes;
+use crate::error::Fault;
+use crate::shell::{Paint, Shell};
+
+/// A set in a listing.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Row {
+    /// Its id.
+    pub set: String,
+    /// When it was begun; absent if that cannot be read.
+    pub began: Option<String>,
+    /// The release that its data belongs to.
+    pub release: Option<String>,
+    /// What it was made for.
+    pub purpose: Option<String>,
+    /// The lowest proof of its datastores.
+    pub proof: Option<u8>,
+    /// Bytes that were backed up.
+    pub bytes: u64,
+    /// Bytes on disk.
+    pub bytes_stored: u64,
+    /// What is wrong with it.
+    pub damage: Option<String>,
+}
+
+/// The sets of a vault, newest first.
+///
+/// # Errors
+/// When the vault cannot be read.
+pub fn rows(vault: &Vault) -> Result<Vec<Row>, Fault> {
+    let sets = vault.sets()?;
+    Ok(sets.iter().map(|listed| row(vault, listed)).collect())
+}
+
+/// The listing as a table.
+#[must_use]
+pub fn table(rows: &[Row], shell: &Shell) -> String {
+    if rows.is_empty() {
+        return "no backup sets yet".to_owned();
+    }
+    let mut text = format!(
+        "{:<20} {:<21} {:<9} {:<15} {:<6} size\n",
+        "set", "began", "release", "purpose", "proof"
+    );
+    for row in rows {
+        let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
+        let proof = row.proof.map_or("?".to_owned(), |proof| proof.to_string());
+        let (began, release, purpose) = (or(&row.began), or(&row.release), or(&row.purpose));
+        let sizes = format!("{} → {}", bytes(row.bytes), bytes(row.bytes_stored));
+        // Writing to a text cannot fail.
+        let _ = write!(
+            text,
+            "{:<20} {began:<21} {release:<9} {purpose:<15} {proof:<6} {sizes}",
+            row.set
+        );
+        if let Some(damage) = &row.damage {
+            let _ = write!(text, "  {}", shell.paint(Paint::Red, &format!("damaged: {damage}")));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A set that was made.
+#[must_use]
+pub fn made(set: &BackupSet) -> String {
+    let (plain, stored) = sizes(set);
+    format!("backup {}  {} → {}", set.id(), bytes(plain), bytes(stored))
+}
+
+/// What pruning removed and kept.
+#[must_use]
+pub fn pruned(pruned: &Pruned, dry: bool) -> String {
+    let verb = if dry { "would remove" } else { "removed" };
+    let removed = pruned.removed.iter().map(|id| format!("{verb} {id}"));
+    let kept = pruned.kept.iter().map(|(id, why)| format!("kept {id}: {why}"));
+    let freed = std::iter::once(format!("{verb} {}", bytes(pruned.bytes_freed)));
+    removed.chain(kept).chain(freed).collect::<Vec<_>>().join("\n")
+}
+
+fn row(vault: &Vault, listed: &Listed) -> Row {
+    let set = listed.description();
+    let header = set.map(BackupSet::header);
+    let (bytes, bytes_stored) = set.map(sizes).unwrap_or_default();
+    let proof = set.and_then(|set| {
+        let levels = set.datastores().keys().map(|name| vault.proof_level(set, name).ok());
+        levels.collect::<Option<Vec<_>>>()?.into_iter().min().map(u8::from)
+    });
+    Row {
+        set: listed.id().to_string(),
+        began: header.map(|header| format!("{:.0}", header.began_at)),
+        release: header.map(|header| header.release.clone()),
+        purpose: header.map(|header| header.purpose.to_string()),
+        proof,
+        bytes,
+        bytes_stored,
+        damage: match listed {
+            Listed::Whole(_) => None,
+            Listed::Damaged { reason, .. } => Some(reason.clone()),
+        },
+    }
+}
+
+fn sizes(set: &BackupSet) -> (u64, u64) {
+    let artifacts = set.datastores().values().flat_map(|its| &its.artifacts);
+    artifacts.fold((0, 0), |(plain, stored), artifact| {
+        (plain + artifact.bytes, stored + artifact.bytes_stored)
+    })
+}

@@ -1,0 +1,58 @@
+//! A plan as a table: step, what runs, way back.
+
+use std::time::Duration;
+
+use engine::plan::{Plan, Step};
+
+use super::duration;
+use crate::shell::{Paint, Shell};
+
+/// A plan for people.
+#[must_use]
+pub fn rendered(plan: &Plan, id: &str, commands: bool, shell: &Shell) -> String {
+    let head = format!("{}  {} → {}", plan.stack, plan.from, plan.to);
+    let mut lines = vec![format!("{}      {}", shell.paint(Paint::Bold, &head), figures(plan, id))];
+    lines.push(String::new());
+    lines.push(format!("{:>3}  {:<9} {:<44} {}", "#", "step", "what", "way back"));
+    for (index, step) in plan.steps.iter().enumerate() {
+        if plan.point_of_no_return == Some(index) {
+            let line = "── point of no return: data changes from here on ".to_owned();
+            lines.push(shell.paint(Paint::Yellow, &format!("{line:─<96}")));
+        }
+        lines.push(row(index + 1, step));
+        if commands {
+            lines.extend(step.commands.iter().map(|argv| {
+                shell.paint(Paint::Dim, &format!("      $ {}", argv.join(" ")))
+            }));
+        }
+    }
+    lines.push(String::new());
+    lines.push(match plan.point_of_no_return {
+        Some(index) => format!(
+            "if a step fails before {}: redeploy {}. after it: restore the backup, then redeploy \
+             {} (about {}), unless the schema turns out unchanged.",
+            index + 1,
+            plan.from,
+            plan.from,
+            duration(Duration::from_secs(plan.estimate.way_back_seconds))
+        ),
+        None => format!("if a step fails: redeploy {}; no data changes.", plan.from),
+    });
+    lines.join("\n")
+}
+
+fn figures(plan: &Plan, id: &str) -> String {
+    let total = duration(Duration::from_secs(plan.estimate.total_seconds));
+    let held = match plan.estimate.held_seconds {
+        0 => "nothing stops".to_owned(),
+        seconds => format!("writers stop for about {}", duration(Duration::from_secs(seconds))),
+    };
+    format!("plan {} · about {total} · {held}", id.get(..8).unwrap_or(id))
+}
+
+fn row(number: usize, step: &Step) -> String {
+    let way_back = if step.way_back.is_empty() { "–" } else { &step.way_back };
+    let copy = if step.target == model::contract::Target::Live { "" } else { " (copy)" };
+    let what = format!("{}{copy}", step.act);
+    format!("{number:>3}  {:<9} {what:<44} {way_back}", step.act.phase())
+}

@@ -1,0 +1,335 @@
+//! The loop that carries a run out: journal the intent, perform, journal the outcome, say so.
+//!
+//! Invariants:
+//! - The intent is durable before anything happens, the outcome before anything else begins.
+//! - An effect that was begun by an earlier process is recovered, never performed anew as it is.
+//! - Losing the lock, or the journal's disk, ends the loop at once with an error: what stands in
+//!   the journal is then true, and `resume` goes on from it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::act::Outcome;
+use engine::machine::{Effect, Ending, Event, Machine, Request};
+use engine::plan::{Intent as PlanIntent, Plan};
+use model::Name;
+use model::release::Release;
+use tokio::task::JoinHandle;
+use vault::Vault;
+
+use crate::barrier::Instant;
+use crate::error::Error;
+use crate::news::{self, News};
+use crate::perform::Worker;
+use crate::platform::{Machinery, Platform, releases_of};
+use crate::project::Project;
+use crate::record::{Beginning, Ended, Intent, Rehearsed, Run, replay};
+use crate::writer::{RENEWAL, Writer};
+
+/// File in a stack's state directory by which another process asks the run to hold.
+pub const HOLD_REQUESTED: &str = "hold-requested";
+
+/// A run that is being carried out, with all that it needs.
+pub struct Carrier {
+    worker: Worker,
+    machine: Machine,
+    renewal: JoinHandle<()>,
+    state_directory: PathBuf,
+}
+
+/// Where a stack's journal lies.
+#[must_use]
+pub fn state_directory(machinery: &Machinery, stack: &Name) -> PathBuf {
+    machinery.places.state.join("stacks").join(stack.as_str())
+}
+
+/// Begins a run of a plan.
+///
+/// # Errors
+/// [`Error::Unfinished`] while an earlier run has not ended; [`Error::Journal`] while somebody
+/// else holds the lock.
+pub async fn begin(platform: Platform, vault: Vault, plan: Plan) -> Result<Carrier, Error> {
+    let (directory, writer) = take(&platform.machinery, &platform.project)?;
+    if let Some(last) = last_run(&writer)? {
+        refuse_unfinished(&last)?;
+    }
+    let plan_id = plan.id().map_err(not_json)?;
+    let clock = platform.machinery.clock.now();
+    let seed = format!("{plan_id} {clock} {}", platform.machinery.owner.process_id);
+    let run = blake3::hash(seed.as_bytes()).to_hex()[..8].to_owned();
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let beginning = Beginning { plan: plan.clone(), plan_id, vaultup: version };
+    writer.append(&run, "run-begun", &beginning)?;
+    let (machine, _) = Machine::begin(plan);
+    carrier(platform, vault, writer, directory, Run {
+        id: run,
+        machine,
+        began: clock,
+        last: clock,
+    })
+}
+
+/// Takes up the last run, after a crash or a hold.
+///
+/// # Errors
+/// [`Error::NothingToResume`] when it has ended; [`Error::Journal`] while somebody else holds the
+/// lock.
+pub async fn take_up(platform: Platform, vault: Vault) -> Result<Carrier, Error> {
+    let (directory, writer) = take(&platform.machinery, &platform.project)?;
+    let nothing = |why: &str| Error::NothingToResume { what: "resume", why: why.to_owned() };
+    let last = last_run(&writer)?.ok_or_else(|| nothing("no run was ever begun"))?;
+    carrier(platform, vault, writer, directory, last)
+}
+
+/// The run of this id, or the last one that begins with it.
+///
+/// # Errors
+/// [`Error::NoSuchRun`].
+pub fn run_named(journal: &journal::Journal, id: &str) -> Result<Run, Error> {
+    let runs = journal.runs()?;
+    let named = runs.iter().rev().find(|run| run.id.starts_with(id));
+    let id = named.map(|run| run.id.clone()).ok_or_else(|| Error::NoSuchRun(id.to_owned()))?;
+    let records = journal.records(Some(&id))?;
+    replay(&records)?.ok_or(Error::NoSuchRun(id))
+}
+
+impl Carrier {
+    /// The run as it stands.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The run's id.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        &self.worker.run
+    }
+
+    /// Records what a person asks for.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it makes no sense now.
+    pub fn ask(&mut self, request: Request) -> Result<(), Error> {
+        let now = self.worker.platform.machinery.clock.now();
+        self.machine.clone().handle(Event::Asked(request.clone()), now)?;
+        let at = self.worker.writer.append(&self.worker.run, "asked", &request)?;
+        self.machine.handle(Event::Asked(request), at)?;
+        Ok(())
+    }
+
+    /// Brings a run that was interrupted to rest: the effect under way is found out, and nothing
+    /// else is begun.
+    ///
+    /// # Errors
+    /// As [`Carrier::carry_out`].
+    pub async fn settle(&mut self) -> Result<(), Error> {
+        if let Some(effect) = self.machine.in_flight().cloned()
+            && self.machine.in_flight_is_begun()
+        {
+            self.one(&effect).await?;
+        }
+        if self.machine.ending().is_none() { self.ask(Request::Hold) } else { Ok(()) }
+    }
+
+    /// Carries the run out until it ends.
+    ///
+    /// # Errors
+    /// Only what makes it impossible to go on truthfully: the lock or the journal is lost.
+    pub async fn carry_out(mut self) -> Result<Machine, Error> {
+        let began = std::time::Instant::now();
+        let steps = self.machine.remaining().len();
+        let resumed = self.machine.in_flight().is_none_or(|effect| effect.number > 1)
+            || self.machine.in_flight_is_begun();
+        self.tell(&news::run(&self.worker.run, self.machine.plan(), steps, resumed));
+        while let Some(effect) = self.machine.in_flight().cloned() {
+            if !self.machine.in_flight_is_begun() && self.hold_requested() {
+                self.ask(Request::Hold)?;
+                continue;
+            }
+            self.one(&effect).await?;
+        }
+        self.end(began.elapsed())?;
+        self.renewal.abort();
+        let Self { worker, machine, .. } = self;
+        if let Ok(writer) = Arc::try_unwrap(worker.into_writer()) {
+            writer.release()?;
+        }
+        Ok(machine)
+    }
+
+    /// One effect, from its intent to its outcome.
+    async fn one(&mut self, effect: &Effect) -> Result<(), Error> {
+        let began = std::time::Instant::now();
+        let recovered = self.machine.in_flight_is_begun();
+        let barrier = self.worker.platform.machinery.barrier.clone();
+        if !recovered {
+            let intent = Intent {
+                effect: effect.number,
+                key: self.worker.key(effect),
+                what: format!("{} {}", effect.step.act.phase(), effect.step.act),
+            };
+            let at = self.worker.writer.append(&self.worker.run, "begun", &intent)?;
+            self.machine.handle(Event::Begun { effect: effect.number }, at)?;
+        }
+        self.tell(&news::begun(effect));
+        let outcome = if recovered {
+            self.worker.recover(&self.machine, effect).await?
+        } else {
+            barrier.reached(Instant::Before, effect.number);
+            self.worker.perform(&self.machine, effect).await?
+        };
+        barrier.reached(Instant::Unrecorded, effect.number);
+        let elapsed = began.elapsed();
+        self.record(effect, outcome, recovered, elapsed)?;
+        barrier.reached(Instant::Recorded, effect.number);
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        effect: &Effect,
+        outcome: Outcome,
+        recovered: bool,
+        elapsed: Duration,
+    ) -> Result<(), Error> {
+        let ended = Ended {
+            effect: effect.number,
+            outcome: outcome.clone(),
+            milliseconds: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            recovered,
+            commands: self.worker.take_commands(),
+        };
+        let at = self.worker.writer.append(&self.worker.run, "finished", &ended)?;
+        let decided = self.machine.decision().cloned();
+        let event = Event::Finished { effect: effect.number, outcome: outcome.clone() };
+        self.machine.handle(event, at)?;
+        self.tell(&news::ended(effect, &outcome, elapsed));
+        if let Some(decision) = self.machine.decision().cloned()
+            && Some(&decision) != decided.as_ref()
+        {
+            self.worker.writer.append(&self.worker.run, "decided", &decision)?;
+            self.tell(&News::Decided {
+                choice: decision.choice().to_string(),
+                reason: decision.reason(),
+                decision,
+            });
+        }
+        Ok(())
+    }
+
+    /// What is left to be recorded and told when the run has ended.
+    fn end(&mut self, elapsed: Duration) -> Result<(), Error> {
+        let Some(ending) = self.machine.ending().cloned() else { return Ok(()) };
+        self.worker.writer.append(&self.worker.run, "ended", &ending)?;
+        let plan = self.machine.plan();
+        if plan.intent == PlanIntent::Rehearsal && ending == Ending::Upgraded {
+            let ran = self.machine.facts().previous_failed.is_empty();
+            let names = plan.datastores.keys().filter(|_| ran).cloned();
+            let rehearsed = Rehearsed {
+                from: plan.from.clone(),
+                to: plan.to.clone(),
+                previous_runs_on: names.collect(),
+            };
+            self.worker.writer.append(&self.worker.run, "rehearsed", &rehearsed)?;
+        }
+        let lost = self.machine.decision().filter(|_| ending == Ending::RolledBack);
+        let lost = lost.map(|decision| decision.lost()).unwrap_or_default();
+        self.tell(&News::Over {
+            run: self.worker.run.clone(),
+            ending,
+            lost_seconds: lost.as_secs(),
+            elapsed,
+        });
+        Ok(())
+    }
+
+    fn hold_requested(&self) -> bool {
+        let by_signal = *self.worker.platform.machinery.hold.borrow();
+        let by_file = std::fs::remove_file(self.state_directory.join(HOLD_REQUESTED)).is_ok();
+        by_signal || by_file
+    }
+
+    fn tell(&self, news: &News) {
+        self.worker.platform.machinery.listener.hear(news);
+    }
+}
+
+/// Asks the run that another process carries out to hold before its next effect.
+///
+/// # Errors
+/// [`Error::NothingToResume`] when nobody carries a run out.
+pub fn request_hold(machinery: &Machinery, stack: &Name) -> Result<journal::Holder, Error> {
+    let directory = state_directory(machinery, stack);
+    let journal = journal::Journal::open_read_only(&directory)?;
+    let holder = journal.holder()?.ok_or_else(|| Error::NothingToResume {
+        what: "hold",
+        why: "nobody carries a run of this stack out".to_owned(),
+    })?;
+    let path = directory.join(HOLD_REQUESTED);
+    std::fs::write(&path, b"").map_err(|source| Error::Unreadable { path, source })?;
+    Ok(holder)
+}
+
+fn take(machinery: &Machinery, project: &Project) -> Result<(PathBuf, Writer), Error> {
+    let directory = state_directory(machinery, &project.stack.name);
+    let writer = Writer::take(&directory, &machinery.owner, machinery.clock.clone())?;
+    Ok((directory, writer))
+}
+
+fn carrier(
+    mut platform: Platform,
+    vault: Vault,
+    writer: Writer,
+    state_directory: PathBuf,
+    run: Run,
+) -> Result<Carrier, Error> {
+    let (previous, next): (Option<Release>, Release) =
+        releases_of(&mut platform.project, run.machine.plan())?;
+    forget_old_request(&state_directory);
+    let writer = Arc::new(writer);
+    let renewed = Arc::downgrade(&writer);
+    let renewal = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(RENEWAL).await;
+            let Some(writer) = renewed.upgrade() else { return };
+            // A lease that cannot be renewed is found out at the next fence.
+            if writer.renew().is_err() {
+                return;
+            }
+        }
+    });
+    let worker = Worker::new(platform, vault, writer, run.id, previous, Some(next));
+    Ok(Carrier { worker, machine: run.machine, renewal, state_directory })
+}
+
+/// A request to hold is for the run that was under way when it was made.
+fn forget_old_request(directory: &Path) {
+    drop(std::fs::remove_file(directory.join(HOLD_REQUESTED)));
+}
+
+/// The last run of an upgrade, rehearsal or restore.
+///
+/// # Errors
+/// [`Error::Record`] when it cannot be read back.
+pub fn last_run(writer: &Writer) -> Result<Option<Run>, Error> {
+    let journal = writer.journal();
+    match journal.last_run()? {
+        None => Ok(None),
+        Some(last) => replay(&journal.records(Some(&last.id))?),
+    }
+}
+
+fn refuse_unfinished(last: &Run) -> Result<(), Error> {
+    let unfinished = |state| Err(Error::Unfinished { run: last.id.clone(), state });
+    match last.machine.ending() {
+        None => unfinished("unfinished"),
+        Some(Ending::Held(_)) => unfinished("held"),
+        Some(_) => Ok(()),
+    }
+}
+
+fn not_json(error: serde_json::Error) -> Error {
+    Error::Record { sequence: 0, reason: error.to_string() }
+}

@@ -1,0 +1,320 @@
+//! What can go wrong around a run, with its code, state and next command.
+
+use std::path::PathBuf;
+
+use engine::planner::Obstacle;
+use model::contract::Interface;
+use model::{Code, Exit, Name, Place, Problem};
+
+/// The codes of this crate.
+pub const CODES: &[(u16, &str)] = &[
+    (400, "no-stack-file"),
+    (401, "release-not-found"),
+    (402, "no-plan"),
+    (403, "plan-changed"),
+    (404, "run-unfinished"),
+    (405, "nothing-to-resume"),
+    (406, "request-refused"),
+    (407, "interface-missing"),
+    (408, "plugin-call-failed"),
+    (409, "record-unreadable"),
+    (410, "preflight-failed"),
+    (411, "backup-failed"),
+    (412, "proof-failed"),
+    (413, "figures-differ"),
+    (414, "migration-failed"),
+    (415, "deployment-failed"),
+    (416, "verification-failed"),
+    (417, "smoke-failed"),
+    (418, "restore-failed"),
+    (419, "schema-unexpected"),
+    (420, "outcome-unknown"),
+    (421, "file-unreadable"),
+    (422, "plan-unreadable"),
+    (423, "no-such-run"),
+    (424, "settings-invalid"),
+    (425, "no-such-subject"),
+    (426, "stopped-by-a-person"),
+];
+
+/// The codes of failures of acts, as the journal keeps them.
+pub mod failures {
+    #![expect(missing_docs, reason = "each is the number of the name in `CODES`")]
+    pub const PREFLIGHT: u16 = 410;
+    pub const BACKUP: u16 = 411;
+    pub const PROOF: u16 = 412;
+    pub const FIGURES: u16 = 413;
+    pub const MIGRATION: u16 = 414;
+    pub const DEPLOYMENT: u16 = 415;
+    pub const VERIFICATION: u16 = 416;
+    pub const SMOKE: u16 = 417;
+    pub const RESTORE: u16 = 418;
+    pub const SCHEMA: u16 = 419;
+    pub const UNKNOWN: u16 = 420;
+}
+
+/// What can go wrong around a run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no stack file where it was looked for.
+    #[error("there is no stack file `{0}`")]
+    NoStackFile(PathBuf),
+    /// A file cannot be read.
+    #[error("file `{path}` cannot be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What a person wrote is wrong.
+    #[error(transparent)]
+    Written(#[from] model::Error),
+    /// The release does not exist.
+    #[error("release {version} does not exist in `{directory}`: there {}", known_releases(.known))]
+    ReleaseNotFound {
+        /// The version asked for.
+        version: String,
+        /// Where releases lie.
+        directory: PathBuf,
+        /// The versions that exist.
+        known: Vec<String>,
+    },
+    /// There is no way to do it.
+    #[error("{}", first(.0))]
+    NoPlan(Vec<Obstacle>),
+    /// A saved plan no longer fits.
+    #[error("the plan was made for another state: {}", .0.join("; "))]
+    PlanChanged(Vec<String>),
+    /// A plan file cannot be understood.
+    #[error("plan file `{path}` cannot be understood: {reason}")]
+    PlanUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// An earlier run has not ended.
+    #[error("run {run} is {state}: it must be ended before another begins")]
+    Unfinished {
+        /// The run.
+        run: String,
+        /// Its state.
+        state: &'static str,
+    },
+    /// There is no run that could go on.
+    #[error("there is nothing to {what}: {why}")]
+    NothingToResume {
+        /// `resume`, `hold` or `roll back`.
+        what: &'static str,
+        /// What is there instead.
+        why: String,
+    },
+    /// No run has this id.
+    #[error("no run of this stack begins with `{0}`")]
+    NoSuchRun(String),
+    /// The engine refuses a request.
+    #[error(transparent)]
+    Refused(#[from] engine::machine::Refused),
+    /// A plugin does not export what is needed of it.
+    #[error("plugin `{plugin}` of `{subject}` does not do `{interface}`")]
+    InterfaceMissing {
+        /// The component or datastore.
+        subject: Name,
+        /// Its plugin.
+        plugin: Name,
+        /// What it would have to export.
+        interface: Interface,
+    },
+    /// A name is no component or datastore of the stack.
+    #[error("`{name}` is no component or datastore of this stack: it has {known}")]
+    NoSuchSubject {
+        /// The name.
+        name: String,
+        /// Those that exist.
+        known: String,
+    },
+    /// The settings of a component or datastore do not fit its plugin.
+    #[error("settings of `{subject}`{}: {message}", pointer(.pointer))]
+    Settings {
+        /// The component or datastore.
+        subject: Name,
+        /// JSON pointer into the settings.
+        pointer: String,
+        /// What is wrong.
+        message: String,
+        /// Where it stands.
+        place: Option<Place>,
+    },
+    /// A call of a plugin failed outside a run.
+    #[error(transparent)]
+    Call(#[from] sandbox::CallError),
+    /// The sandbox cannot load a plugin.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::Error),
+    /// A plugin is not there or not allowed.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// The journal or its lock.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    /// The system.
+    #[error(transparent)]
+    System(#[from] system::Error),
+    /// A record of the journal is not what this version writes.
+    #[error("record {sequence} of the journal cannot be understood: {reason}")]
+    Record {
+        /// Its number.
+        sequence: u64,
+        /// Why.
+        reason: String,
+    },
+    /// An act of a person's command failed.
+    #[error("{message}")]
+    Act {
+        /// The failure's code.
+        code: u16,
+        /// What happened.
+        message: String,
+        /// Causes, outermost first.
+        causes: Vec<String>,
+    },
+}
+
+impl Error {
+    /// An act's failure, outside a run.
+    #[must_use]
+    pub fn act(failure: engine::act::Failure) -> Self {
+        Self::Act { code: failure.code, message: failure.message, causes: failure.causes }
+    }
+
+    fn inner(&self) -> Option<&dyn Problem> {
+        match self {
+            Self::Written(error) => Some(error),
+            Self::Call(error) => Some(error),
+            Self::Sandbox(error) => Some(error),
+            Self::Registry(error) => Some(error),
+            Self::Journal(error) => Some(error),
+            Self::Vault(error) => Some(error),
+            Self::System(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl Problem for Error {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::NoStackFile(_) => 400,
+            Self::ReleaseNotFound { .. } => 401,
+            Self::NoPlan(_) => 402,
+            Self::PlanChanged(_) => 403,
+            Self::Unfinished { .. } => 404,
+            Self::NothingToResume { .. } => 405,
+            Self::Refused(_) => 406,
+            Self::InterfaceMissing { .. } => 407,
+            Self::Record { .. } => 409,
+            Self::Unreadable { .. } => 421,
+            Self::PlanUnreadable { .. } => 422,
+            Self::NoSuchRun(_) => 423,
+            Self::Settings { .. } => 424,
+            Self::NoSuchSubject { .. } => 425,
+            Self::Act { code, .. } => *code,
+            _ => return self.inner().map_or(Code(408), Problem::code),
+        })
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::Settings { place, .. } => place.clone(),
+            _ => self.inner().and_then(Problem::place),
+        }
+    }
+
+    fn state(&self) -> Option<String> {
+        match self {
+            Self::Unfinished { run, .. } => Some(format!("run {run} keeps its state and backup")),
+            _ => self.inner().and_then(Problem::state),
+        }
+    }
+
+    fn next(&self) -> Option<String> {
+        Some(match self {
+            Self::NoStackFile(_) => "`vaultup init`, or name one with `--stack-file`".to_owned(),
+            Self::ReleaseNotFound { known, .. } => match known.last() {
+                Some(version) => format!("`vaultup plan --to {version}`"),
+                None => "put a `release.toml` into `<releases>/<version>/`".to_owned(),
+            },
+            Self::NoPlan(obstacles) => return obstacles.first().map(next_for),
+            Self::PlanChanged(_) => "`vaultup plan` again, read it, and run that".to_owned(),
+            Self::PlanUnreadable { .. } => "`vaultup plan --save` again".to_owned(),
+            Self::Unfinished { .. } => "`vaultup status`, then `vaultup resume` or \
+                                        `vaultup rollback`"
+                .to_owned(),
+            Self::NothingToResume { .. } | Self::Refused(_) => "`vaultup status`".to_owned(),
+            Self::NoSuchRun(_) => "`vaultup status --all`".to_owned(),
+            Self::InterfaceMissing { plugin, .. } => format!("`vaultup plugin inspect {plugin}`"),
+            Self::Record { .. } => "use the vaultup that wrote it".to_owned(),
+            Self::Settings { subject, .. } => {
+                format!("correct the settings of `{subject}`, then `vaultup check`")
+            }
+            Self::NoSuchSubject { .. } => "name one of these".to_owned(),
+            Self::Unreadable { .. } | Self::Act { .. } => return None,
+            _ => return self.inner().and_then(Problem::next),
+        })
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoStackFile(_)
+            | Self::ReleaseNotFound { .. }
+            | Self::PlanUnreadable { .. }
+            | Self::NoSuchRun(_)
+            | Self::Settings { .. }
+            | Self::NoSuchSubject { .. }
+            | Self::InterfaceMissing { .. } => Exit::BadInput,
+            _ => self.inner().map_or(Exit::Failed, Problem::exit),
+        }
+    }
+}
+
+fn known_releases(known: &[String]) -> String {
+    match known {
+        [] => "is none".to_owned(),
+        [one] => format!("is {one}"),
+        several => format!("are {}", several.join(", ")),
+    }
+}
+
+fn pointer(pointer: &str) -> String {
+    if pointer.is_empty() { String::new() } else { format!(" at `{pointer}`") }
+}
+
+fn first(obstacles: &[Obstacle]) -> String {
+    let mut all = obstacles.iter().map(ToString::to_string);
+    let first = all.next().unwrap_or_else(|| "there is no plan".to_owned());
+    let rest: Vec<String> = all.map(|text| format!("; also: {text}")).collect();
+    first + &rest.concat()
+}
+
+fn next_for(obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::MixedVersions(_) => {
+            "deploy one release everywhere, then `vaultup check`".to_owned()
+        }
+        Obstacle::AlreadyThere(_) => "`vaultup verify`".to_owned(),
+        Obstacle::NotFrom { .. } => "upgrade to one of these first".to_owned(),
+        Obstacle::NoWayBack { .. } => {
+            "bring the previous release back into reach, then `vaultup check`".to_owned()
+        }
+        Obstacle::Busy { .. } => "wait until it is done, then `vaultup check`".to_owned(),
+        Obstacle::Blocking { .. } => "change the release or the settings".to_owned(),
+        Obstacle::Dirty(_) => "repair the schema by hand, then `vaultup check`".to_owned(),
+        Obstacle::NotRestorable(name) => format!("give `{name}` a plugin that exports `restore`"),
+        Obstacle::NoRoom { .. } => "make room, then `vaultup check`".to_owned(),
+        Obstacle::NotCopyable(name) => format!("add `[….{name}.rehearsal]` to the stack file"),
+    }
+}

@@ -1,0 +1,189 @@
+//! What is there now, as the plugins see it. Changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::act::Survey;
+use engine::snapshot::{ComponentSnapshot, DatastoreSnapshot, Snapshot};
+use model::Name;
+use model::contract::{
+    Consistency, Interface, MigrateRequest, Pending, PluginError, Running, Schema, Target,
+};
+use model::release::{MigrateBy, Release};
+use sandbox::{CallError, Session};
+
+use crate::error::Error;
+use crate::platform::{Call, Platform, Releases, Unheard};
+
+/// How long observing one component or datastore may take.
+pub const OBSERVE_WITHIN: Duration = Duration::from_secs(60);
+
+/// The fingerprint that a plugin gives when it knows of no schema.
+pub const NO_SCHEMA: &str = "none";
+
+impl Platform {
+    /// Observes everything, before a plan is made.
+    ///
+    /// # Errors
+    /// [`Error::Call`] when a plugin cannot tell.
+    pub async fn snapshot(&self, releases: Releases<'_>) -> Result<Snapshot, Error> {
+        let mut snapshot = Snapshot::default();
+        for name in self.project.stack.components.keys() {
+            let seen = self.observe_component(name, releases).await?;
+            snapshot.components.insert(name.clone(), seen);
+        }
+        for name in self.project.stack.datastores.keys() {
+            let seen = self.observe_datastore(name, releases).await?;
+            snapshot.datastores.insert(name.clone(), seen);
+        }
+        Ok(snapshot)
+    }
+
+    /// What runs of a component.
+    ///
+    /// # Errors
+    /// [`Error::Call`] when its plugin cannot tell.
+    pub async fn running(
+        &self,
+        name: &Name,
+        target: &Target,
+        releases: Releases<'_>,
+    ) -> Result<Running, Error> {
+        let operation = self.operation(&observing(name, target, releases))?;
+        Ok(self.plugin(name)?.deploy_observe(&self.quiet(), &operation).await?)
+    }
+
+    /// The schema of a datastore; none if its plugin knows of none.
+    ///
+    /// # Errors
+    /// [`Error::Call`] when its plugin cannot tell.
+    pub async fn schema(
+        &self,
+        name: &Name,
+        target: &Target,
+        releases: Releases<'_>,
+    ) -> Result<Option<Schema>, Error> {
+        if !self.exports(name, Interface::Migrate) {
+            return Ok(None);
+        }
+        let operation = self.operation(&observing(name, target, releases))?;
+        match self.plugin(name)?.migrate_schema(&self.quiet(), &operation).await {
+            Ok(schema) if schema.fingerprint == NO_SCHEMA => Ok(None),
+            Ok(schema) => Ok(Some(schema)),
+            Err(error) if is_unsupported(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Observes what the decision about the way back needs; what cannot be told is part of it.
+    ///
+    /// # Errors
+    /// Only what is no answer of a plugin.
+    pub async fn survey(&self, target: &Target, releases: Releases<'_>) -> Result<Survey, Error> {
+        let mut survey = Survey::default();
+        for name in self.project.stack.datastores.keys() {
+            let schema = told(self.schema(name, target, releases).await)?;
+            survey.schemas.insert(name.clone(), schema);
+        }
+        for name in self.project.stack.components.keys() {
+            let running = told(self.running(name, target, releases).await)?;
+            survey.running.insert(name.clone(), running);
+        }
+        Ok(survey)
+    }
+
+    /// A session that changes nothing and is not heard.
+    #[must_use]
+    pub fn quiet(&self) -> Session {
+        self.reading(Arc::new(Unheard))
+    }
+
+    async fn observe_component(
+        &self,
+        name: &Name,
+        releases: Releases<'_>,
+    ) -> Result<ComponentSnapshot, Error> {
+        let plugin = self.plugin(name)?;
+        let operation = self.operation(&observing(name, &Target::Live, releases))?;
+        let session = self.quiet();
+        let running = plugin.deploy_observe(&session, &operation).await?;
+        let way_back = plugin.deploy_way_back(&session, &operation).await?;
+        let preview = match releases.next {
+            Some(_) => Some(plugin.deploy_preview(&session, &operation).await?),
+            None => None,
+        };
+        Ok(ComponentSnapshot { running, way_back, preview })
+    }
+
+    async fn observe_datastore(
+        &self,
+        name: &Name,
+        releases: Releases<'_>,
+    ) -> Result<DatastoreSnapshot, Error> {
+        let operation = self.operation(&observing(name, &Target::Live, releases))?;
+        let estimate = self.plugin(name)?.backup_estimate(&self.quiet(), &operation).await?;
+        let schema = self.schema(name, &Target::Live, releases).await?;
+        let pending = self.pending(name, releases).await?;
+        Ok(DatastoreSnapshot {
+            schema,
+            pending,
+            bytes: estimate.bytes,
+            bytes_free: estimate.bytes_free,
+            consistency: estimate.consistency.unwrap_or(Consistency::None),
+            backup_commands: estimate.commands,
+            restorable: self.exports(name, Interface::Restore),
+        })
+    }
+
+    async fn pending(
+        &self,
+        name: &Name,
+        releases: Releases<'_>,
+    ) -> Result<Option<Pending>, Error> {
+        let request = releases.next.and_then(|next| request_for(name, next));
+        let Some(request) = request.filter(|_| self.exports(name, Interface::Migrate)) else {
+            return Ok(None);
+        };
+        let operation = self.operation(&observing(name, &Target::Live, releases))?;
+        match self.plugin(name)?.migrate_pending(&self.quiet(), &operation, &request).await {
+            Ok(pending) => Ok(Some(pending)),
+            Err(error) if is_unsupported(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What a release asks to be migrated of a datastore.
+#[must_use]
+pub fn request_for(name: &Name, release: &Release) -> Option<MigrateRequest> {
+    let its = release.datastores.get(name)?;
+    let command = match its.migrate.as_ref()? {
+        MigrateBy::Command { command, .. } => command.clone(),
+        MigrateBy::AtStart { .. } => Vec::new(),
+    };
+    Some(MigrateRequest {
+        datastore: name.to_string(),
+        command,
+        expected: its.schema.clone(),
+    })
+}
+
+/// Whether a plugin says that it does not do this.
+#[must_use]
+pub fn is_unsupported(error: &CallError) -> bool {
+    matches!(error.plugin_error(), Some(PluginError::Unsupported(_)))
+        || matches!(error, CallError::NotExported { .. })
+}
+
+fn observing<'a>(name: &'a Name, target: &'a Target, releases: Releases<'a>) -> Call<'a> {
+    Call { subject: name, target, key: "observe", within: OBSERVE_WITHIN, releases }
+}
+
+/// What a plugin cannot tell is an answer; what is no answer of a plugin is an error.
+fn told<T>(answer: Result<T, Error>) -> Result<Result<T, String>, Error> {
+    match answer {
+        Ok(value) => Ok(Ok(value)),
+        Err(Error::Call(error)) => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,269 @@
+//! Taking backup sets, proving them, and the value that says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::act::{Answer, Purpose};
+use engine::machine::{Effect, Machine};
+use engine::plan::{Intent, Plan};
+use model::Name;
+use model::contract::{ProofLevel, Target};
+use sandbox::Artifacts;
+use vault::{
+    BackupSet, DatastoreRecord, Demand, ProofRecord, Proven, Recheck, SetHeader, SetId, Vault,
+};
+
+use super::{Trouble, Worker, call_failed, failed};
+use crate::error::{Error, failures};
+use crate::platform::Call;
+
+/// Every datastore of a plan has a backup of this run that is proven as well as it must be.
+///
+/// Only [`Worker`] makes one, from values that only the vault makes: there is no other way to call
+/// what can destroy data.
+pub struct ProvenSet {
+    _proofs: Vec<Proven>,
+}
+
+/// What a set is to be made of.
+pub(crate) struct SetRequest<'a> {
+    pub(crate) id: SetId,
+    pub(crate) purpose: vault::Purpose,
+    pub(crate) release: &'a str,
+    pub(crate) names: &'a [Name],
+    pub(crate) target: &'a Target,
+    pub(crate) key: &'a str,
+    pub(crate) within: std::time::Duration,
+}
+
+impl Worker {
+    /// Looks at the proofs of every datastore of the plan.
+    pub(super) fn proven(&self, machine: &Machine) -> Result<ProvenSet, Trouble> {
+        let plan = machine.plan();
+        let proven = |(name, its): (&Name, &engine::plan::DatastorePlan)| {
+            let (set, run, purpose) = match &plan.restore_from {
+                Some(id) => {
+                    let set = self.vault.set(&SetId::parse(id)?)?;
+                    let header = set.header();
+                    (header.id.clone(), header.run.clone(), header.purpose)
+                }
+                None => {
+                    let purpose = set_purpose(plan, Purpose::BeforeUpgrade);
+                    (self.set_id(Purpose::BeforeUpgrade)?, self.run.clone(), purpose)
+                }
+            };
+            let demand = Demand {
+                set: &set,
+                datastore: name.as_str(),
+                stack: plan.stack.as_str(),
+                run: &run,
+                purpose,
+                at_least: its.proof_required,
+                recheck: Recheck::Lengths,
+            };
+            Ok(self.vault.proven(&demand)?)
+        };
+        let proofs = plan.datastores.iter().map(proven).collect::<Result<Vec<_>, Trouble>>()?;
+        Ok(ProvenSet { _proofs: proofs })
+    }
+
+    /// The id of a set of this run.
+    pub(crate) fn set_id(&self, purpose: Purpose) -> Result<SetId, Trouble> {
+        let suffix = match purpose {
+            Purpose::BeforeUpgrade => "before",
+            Purpose::FailedState => "failed",
+        };
+        Ok(SetId::parse(&format!("{}-{suffix}", self.run))?)
+    }
+
+    /// Backs datastores up as one set of this run.
+    pub(super) async fn back_up(
+        &self,
+        effect: &Effect,
+        purpose: Purpose,
+        names: &[Name],
+        machine: &Machine,
+    ) -> Result<Answer, Trouble> {
+        let plan = machine.plan();
+        let set = self
+            .take_set(SetRequest {
+                id: self.set_id(purpose)?,
+                purpose: set_purpose(plan, purpose),
+                release: &plan.from,
+                names,
+                target: &effect.step.target,
+                key: &self.key(effect),
+                within: effect.step.within,
+            })
+            .await?;
+        Ok(backed_up(&set))
+    }
+
+    /// Takes a set and publishes it; nothing is published unless everything went well.
+    pub(crate) async fn take_set(&self, request: SetRequest<'_>) -> Result<BackupSet, Trouble> {
+        self.vault.discard_partial(&request.id)?;
+        let set = self.vault.begin(SetHeader {
+            id: request.id.clone(),
+            stack: self.platform.project.stack.name.to_string(),
+            run: self.run.clone(),
+            release: request.release.to_owned(),
+            purpose: request.purpose,
+            began_at: self.platform.machinery.clock.now(),
+        })?;
+        let set = Arc::new(set);
+        let mut contents = BTreeMap::new();
+        for name in request.names {
+            let record = self.take_one(&request, &set, name).await?;
+            contents.insert(name.to_string(), record);
+        }
+        let set = Arc::try_unwrap(set).map_err(|_| {
+            failed(failures::BACKUP, "an artifact of the backup is still being written")
+        })?;
+        blocking(move || set.publish(contents)).await
+    }
+
+    /// Proves this run's backup of a datastore, and records it. The plugin's claim is compared
+    /// with what was recorded when the backup was taken, and with what was really read.
+    pub(super) async fn prove(
+        &self,
+        effect: &Effect,
+        name: &Name,
+        level: ProofLevel,
+        machine: &Machine,
+    ) -> Result<Answer, Trouble> {
+        let id = match &machine.plan().restore_from {
+            Some(id) => SetId::parse(id)?,
+            None => self.set_id(Purpose::BeforeUpgrade)?,
+        };
+        let key = self.key(effect);
+        let call = self.call(effect, name, &key);
+        self.prove_set(&id, name, level, &call).await
+    }
+
+    /// Proves a set's backup of a datastore, and records it.
+    pub(crate) async fn prove_set(
+        &self,
+        id: &SetId,
+        name: &Name,
+        level: ProofLevel,
+        call: &Call<'_>,
+    ) -> Result<Answer, Trouble> {
+        let set = self.vault.set(id)?;
+        let record = set.datastore(name.as_str())?;
+        let operation = self.platform.operation(call)?;
+        let session = self.changing(Artifacts::read(&self.vault, &set, name));
+        let plugin = self.platform.plugin(name)?;
+        let proven = plugin.backup_prove(&session, &operation, level, &record.state).await;
+        let proof = proven.map_err(|error| {
+            let message = format!("backup {id} of {name} could not be proven at level {level}");
+            call_failed(failures::PROOF, message, &error)
+        })?;
+        if proof.level < level {
+            let message =
+                format!("backup {id} of {name} reached proof {} of {level}", proof.level);
+            return Err(failed(failures::PROOF, message));
+        }
+        if level >= ProofLevel::Checked {
+            self.read_unless_read(&set, name).await?;
+        }
+        let recorded = ProofRecord {
+            level,
+            at: self.platform.machinery.clock.now(),
+            figures: proof.figures.clone(),
+            answers: proof.answers.clone(),
+        };
+        self.vault.record_proof(id, name.as_str(), recorded)?;
+        Ok(Answer::Proven { level, figures: proof.figures, answers: proof.answers })
+    }
+
+    /// A set of this run that was published, as the journal has it.
+    pub(crate) fn published(&self, purpose: Purpose) -> Result<Option<Answer>, Trouble> {
+        match self.vault.set(&self.set_id(purpose)?) {
+            Ok(set) => Ok(Some(backed_up(&set))),
+            Err(vault::Error::NoSet { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn take_one(
+        &self,
+        request: &SetRequest<'_>,
+        set: &Arc<vault::SetWriter>,
+        name: &Name,
+    ) -> Result<DatastoreRecord, Trouble> {
+        let call = Call {
+            subject: name,
+            target: request.target,
+            key: request.key,
+            within: request.within,
+            releases: self.releases(),
+        };
+        let operation = self.platform.operation(&call)?;
+        let plugin = self.platform.plugin(name)?;
+        let schema = self.platform.schema(name, request.target, self.releases()).await;
+        // What a failed upgrade left may not be readable; it is kept all the same.
+        let schema = match schema {
+            Err(Error::Call(_)) if request.purpose == vault::Purpose::FailedState => None,
+            other => other?,
+        };
+        let taken_at = self.platform.machinery.clock.now();
+        let (artifacts, written) = Artifacts::write(set, name);
+        let session = self.changing(artifacts);
+        let taken = plugin.backup_take(&session, &operation).await;
+        drop(session);
+        let taken = taken.map_err(|error| {
+            let message = format!("backup of {name} failed");
+            call_failed(failures::BACKUP, message, &error)
+        })?;
+        let stack = &self.platform.project.stack;
+        let wanted = stack.datastores.get(name).map_or(ProofLevel::Restored, |its| its.proof);
+        Ok(DatastoreRecord {
+            plugin: plugin.digest().to_owned(),
+            schema_version: schema.as_ref().and_then(|schema| schema.version.clone()),
+            schema_fingerprint: schema.map(|schema| schema.fingerprint),
+            proof_wanted: wanted,
+            artifacts: written.records(),
+            figures: taken.figures,
+            consistency: taken.consistency,
+            taken_at,
+            state: taken.state,
+        })
+    }
+
+    /// A plugin may claim that it checked what it never read; then the vault reads it now.
+    async fn read_unless_read(&self, set: &BackupSet, name: &Name) -> Result<(), Trouble> {
+        if self.vault.was_read(set, name.as_str())? {
+            return Ok(());
+        }
+        let (vault, set, name): (Vault, _, _) =
+            (self.vault.clone(), set.clone(), name.to_string());
+        blocking(move || vault.verify_bytes(&set, &name)).await.map(drop)
+    }
+}
+
+fn set_purpose(plan: &Plan, purpose: Purpose) -> vault::Purpose {
+    match (purpose, &plan.intent) {
+        (Purpose::FailedState, _) => vault::Purpose::FailedState,
+        (Purpose::BeforeUpgrade, Intent::Rehearsal) => vault::Purpose::Rehearsal,
+        (Purpose::BeforeUpgrade, _) => vault::Purpose::BeforeUpgrade,
+    }
+}
+
+fn backed_up(set: &BackupSet) -> Answer {
+    let sizes = set.datastores().iter().filter_map(|(name, record)| {
+        let bytes = record.artifacts.iter().map(|artifact| artifact.bytes).sum();
+        let stored = record.artifacts.iter().map(|artifact| artifact.bytes_stored).sum();
+        Some((Name::parse(name).ok()?, (bytes, stored)))
+    });
+    Answer::BackedUp { set: set.id().to_string(), bytes: sizes.collect() }
+}
+
+/// Runs what blocks for long away from the executor, so that the lease is renewed meanwhile.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, vault::Error> + Send + 'static,
+) -> Result<T, Trouble> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(gone) => Err(failed(failures::BACKUP, format!("a thread ended early: {gone}"))),
+    }
+}

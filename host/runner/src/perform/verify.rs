@@ -1,0 +1,45 @@
+//! Verifying a component after it was deployed or brought back, and its checks from end to end.
+
+use engine::act::{Answer, Failure};
+use engine::machine::Effect;
+use model::Name;
+
+use super::{Trouble, Worker};
+use crate::error::failures;
+use crate::health::Patience;
+use crate::platform::Releases;
+
+impl Worker {
+    /// Waits until a component is well at a version.
+    pub(super) async fn verify(
+        &self,
+        effect: &Effect,
+        name: &Name,
+        version: &str,
+    ) -> Result<Answer, Trouble> {
+        let releases = Releases { version: Some(version), ..self.releases() };
+        let patience = Patience::For(effect.step.within);
+        let target = &effect.step.target;
+        self.platform.healthy(name, target, Some(version), releases, patience).await.map(Answer::Measured)
+    }
+
+    /// Runs a component's checks from end to end, once.
+    pub(super) async fn smoke(&self, effect: &Effect, name: &Name) -> Result<Answer, Trouble> {
+        let its = self.platform.project.stack.components.get(name);
+        let checks = its.map(|its| its.smoke.clone()).unwrap_or_default();
+        let variables = self.platform.variables(&effect.step.target, self.releases());
+        for check in &checks {
+            let ran = self.platform.command(&check.run, &variables, check.within, &self.key(effect)).await;
+            if let Err(fault) = ran {
+                let message = format!("check `{}` of {name} failed", check.run.join(" "));
+                return Err(Trouble::Failed(Failure {
+                    code: failures::SMOKE,
+                    message,
+                    causes: vec![fault],
+                    unknown: false,
+                }));
+            }
+        }
+        Ok(Answer::Text(format!("{} checks passed", checks.len())))
+    }
+}

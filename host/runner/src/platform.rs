@@ -1,0 +1,431 @@
+//! The project's plugins, ready to be called.
+//!
+//! [`Machinery`] is what this machine gives, made once by the command line. [`Platform`] joins it
+//! with a project: it knows which plugin is whose, fills settings in, and opens sessions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use engine::plan::Plan;
+use model::contract::{Interface, Operation, PluginError, ReleaseReference, Said, Target};
+use model::manifest::Runs;
+use model::release::Release;
+use model::{Name, settings};
+use sandbox::{
+    Artifacts, BoxFuture, CompilerCommand, Inside, Mode, Observer, Plugin, Sandbox, Secrets,
+    Session,
+};
+use serde_json::Value;
+use system::Places;
+use system::clock::Clock;
+use system::redact::Redactor;
+use system::secrets::Secret;
+use tokio::sync::watch;
+
+use crate::barrier::Barrier;
+use crate::error::Error;
+use crate::news::Listener;
+use crate::project::Project;
+
+/// What this machine gives.
+#[derive(Clone)]
+pub struct Machinery {
+    /// Where files belong.
+    pub places: Places,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Loads and calls plugins.
+    pub sandbox: Sandbox,
+    /// The plugins that were added.
+    pub store: registry::PluginStore,
+    /// Compiles a plugin in a process of its own.
+    pub compiler: CompilerCommand,
+    /// Who takes locks.
+    pub owner: journal::Owner,
+    /// vaultup's own environment: secrets may come from it, nothing else does.
+    pub environment: BTreeMap<String, String>,
+    /// Hears what happens.
+    pub listener: Arc<dyn Listener>,
+    /// Is told of the instants around an effect.
+    pub barrier: Arc<dyn Barrier>,
+    /// Turns true when the operation under way is to stop.
+    pub cancel: watch::Receiver<bool>,
+    /// Turns true when the run is to hold before its next effect.
+    pub hold: watch::Receiver<bool>,
+}
+
+/// The releases that operations are told of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Releases<'a> {
+    /// The release that ran when the run began.
+    pub previous: Option<&'a Release>,
+    /// The release that the run leads to.
+    pub next: Option<&'a Release>,
+    /// The version that `${release.version}` stands for, if not that of `next`.
+    pub version: Option<&'a str>,
+}
+
+/// What a call is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The component or datastore.
+    pub subject: &'a Name,
+    /// What it acts on.
+    pub target: &'a Target,
+    /// Its idempotency key.
+    pub key: &'a str,
+    /// How long it may take.
+    pub within: Duration,
+    /// The releases.
+    pub releases: Releases<'a>,
+}
+
+/// A project's plugins, ready to be called.
+pub struct Platform {
+    /// What this machine gives.
+    pub machinery: Machinery,
+    /// The project.
+    pub project: Project,
+    plugins: BTreeMap<Name, Plugin>,
+    secrets: Arc<KnownSecrets>,
+}
+
+impl Platform {
+    /// Loads the plugins of every component and datastore, and checks their settings.
+    ///
+    /// # Errors
+    /// [`Error::Registry`] when a plugin is not installed or not granted, [`Error::Sandbox`] when
+    /// it cannot be loaded, [`Error::InterfaceMissing`], [`Error::Settings`].
+    pub async fn open(machinery: Machinery, project: Project) -> Result<Self, Error> {
+        let used = project.stack.components.values().map(|its| &its.plugin);
+        let used = used.chain(project.stack.datastores.values().map(|its| &its.plugin));
+        let used: BTreeSet<Name> = used.cloned().collect();
+        let mut plugins = BTreeMap::new();
+        for name in used {
+            let granted = registry::granted(&project.lock, &machinery.store, &name)?;
+            let plugin = machinery.sandbox.load_or_compile(&granted, &machinery.compiler).await?;
+            plugins.insert(name, plugin);
+        }
+        let secrets = KnownSecrets::of(&machinery, &project);
+        let platform = Self { machinery, project, plugins, secrets: Arc::new(secrets) };
+        platform.check_interfaces()?;
+        platform.check_settings()?;
+        Ok(platform)
+    }
+
+    /// The plugin of a component or datastore.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSubject`].
+    pub fn plugin(&self, subject: &Name) -> Result<&Plugin, Error> {
+        let stack = &self.project.stack;
+        let component = stack.components.get(subject).map(|its| &its.plugin);
+        let datastore = stack.datastores.get(subject).map(|its| &its.plugin);
+        let plugin = component.or(datastore).and_then(|name| self.plugins.get(name));
+        plugin.ok_or_else(|| Error::NoSuchSubject {
+            name: subject.to_string(),
+            known: stack.order().iter().map(Name::as_str).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Whether the plugin of a component or datastore exports an interface.
+    #[must_use]
+    pub fn exports(&self, subject: &Name, interface: Interface) -> bool {
+        self.plugin(subject).is_ok_and(|plugin| plugin.interfaces().contains(&interface))
+    }
+
+    /// Digests of the plugins, by name.
+    #[must_use]
+    pub fn digests(&self) -> BTreeMap<Name, String> {
+        let each = self.plugins.iter();
+        each.map(|(name, plugin)| (name.clone(), plugin.digest().to_owned())).collect()
+    }
+
+    /// The tools that the plugins run, resolved, with their digests; those that are not there are
+    /// left out and refused when they are needed.
+    ///
+    /// # Errors
+    /// [`Error::System`] when one cannot be read.
+    pub fn tools(&self) -> Result<BTreeMap<String, String>, Error> {
+        let path = self.machinery.environment.get("PATH").map(OsString::from).unwrap_or_default();
+        let digests = system::process::Digests::default();
+        let mut tools = BTreeMap::new();
+        for tool in self.plugins.values().flat_map(|plugin| &plugin.manifest().tools) {
+            if let Ok(program) = system::process::resolve(&tool.name, &path) {
+                let digest = digests.digest(&program)?;
+                tools.insert(program.display().to_string(), format!("blake3:{digest}"));
+            }
+        }
+        Ok(tools)
+    }
+
+    /// What a call is told.
+    ///
+    /// # Errors
+    /// [`Error::Written`] when settings name a variable that does not exist.
+    pub fn operation(&self, call: &Call<'_>) -> Result<Operation, Error> {
+        self.operation_with_entry(call, call.subject)
+    }
+
+    /// What a call is told, with the release's entry of another subject: a migration is applied by
+    /// a component and described by a datastore.
+    ///
+    /// # Errors
+    /// As [`Platform::operation`].
+    pub fn operation_with_entry(&self, call: &Call<'_>, entry: &Name) -> Result<Operation, Error> {
+        let reference = |release: &Release| self.reference(release, call.subject, entry);
+        Ok(Operation {
+            key: call.key.to_owned(),
+            target: call.target.clone(),
+            subject: call.subject.to_string(),
+            settings: self.settings(call)?,
+            deadline_ms: u64::try_from(call.within.as_millis()).unwrap_or(u64::MAX),
+            previous: call.releases.previous.map(reference),
+            next: call.releases.next.map(reference),
+        })
+    }
+
+    /// A session for calls that change nothing.
+    #[must_use]
+    pub fn reading(&self, observer: Arc<dyn Observer>) -> Session {
+        self.session(Mode::ReadOnly, Artifacts::None, observer)
+    }
+
+    /// A session.
+    #[must_use]
+    pub fn session(
+        &self,
+        mode: Mode,
+        artifacts: Artifacts,
+        observer: Arc<dyn Observer>,
+    ) -> Session {
+        Session {
+            mode,
+            stack_directory: self.project.directory.clone(),
+            secrets: self.secrets.clone(),
+            artifacts,
+            observer,
+            cancel: self.machinery.cancel.clone(),
+            inside: self.inside(),
+            redactor: self.secrets.redactor(),
+            clock: self.machinery.clock.clone(),
+        }
+    }
+
+    /// Blots secrets out.
+    #[must_use]
+    pub fn redactor(&self) -> Arc<Redactor> {
+        self.secrets.redactor()
+    }
+
+    /// Variables of the stack file: `${stack.name}`, `${stack.directory}`, `${target}`, and the
+    /// versions of the releases.
+    #[must_use]
+    pub fn variables(&self, target: &Target, releases: Releases<'_>) -> BTreeMap<String, String> {
+        let mut variables = BTreeMap::from([
+            ("stack.name".to_owned(), self.project.stack.name.to_string()),
+            ("stack.directory".to_owned(), self.project.directory.display().to_string()),
+        ]);
+        let target = match target {
+            Target::Live => "live".to_owned(),
+            Target::Copy(name) => name.clone(),
+        };
+        variables.insert("target".to_owned(), target);
+        if let Some(release) = releases.previous {
+            variables.insert("previous.version".to_owned(), release.version.to_string());
+        }
+        let next = releases.next.map(|release| release.version.to_string());
+        if let Some(version) = releases.version.map(str::to_owned).or(next) {
+            variables.insert("release.version".to_owned(), version);
+        }
+        variables
+    }
+
+    fn settings(&self, call: &Call<'_>) -> Result<Value, Error> {
+        let stack = &self.project.stack;
+        let component = stack.components.get(call.subject).map(|c| (&c.settings, &c.rehearsal));
+        let datastore = stack.datastores.get(call.subject).map(|d| (&d.settings, &d.rehearsal));
+        let Some((base, copy)) = component.or(datastore) else { return Ok(Value::Null) };
+        let merged = match (call.target, copy) {
+            (Target::Copy(_), Some(copy)) => settings::merged(base, copy),
+            _ => base.clone(),
+        };
+        let variables = self.variables(call.target, call.releases);
+        let reserved = self.plugin(call.subject).map(reserved_variables)?;
+        let versions = ["release.version", "previous.version"].map(str::to_owned);
+        let reserved = reserved.into_iter().chain(versions).collect();
+        Ok(model::interpolate(&merged, &variables, &reserved)?)
+    }
+
+    fn reference(&self, release: &Release, subject: &Name, entry: &Name) -> ReleaseReference {
+        let component = release.components.get(subject);
+        let component_entry = release.components.get(entry).map(|its| &its.entry);
+        let datastore_entry = release.datastores.get(entry).map(|its| &its.entry);
+        ReleaseReference {
+            version: release.version.to_string(),
+            artifact: component.and_then(|its| its.artifact.clone()),
+            entry: component_entry
+                .or(datastore_entry)
+                .cloned()
+                .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        }
+    }
+
+    /// How commands get into a component: its own plugin says so.
+    fn inside(&self) -> Inside {
+        let stack = self.project.stack.clone();
+        let plugins = self.plugins.clone();
+        let session = |secrets: Arc<KnownSecrets>| Session {
+            mode: Mode::ReadOnly,
+            stack_directory: self.project.directory.clone(),
+            redactor: secrets.redactor(),
+            secrets,
+            artifacts: Artifacts::None,
+            observer: Arc::new(Unheard),
+            cancel: self.machinery.cancel.clone(),
+            inside: Arc::new(|_| Box::pin(async { Ok(Vec::new()) })),
+            clock: self.machinery.clock.clone(),
+        };
+        let session = session(self.secrets.clone());
+        Arc::new(move |component: Name| {
+            let its = stack.components.get(&component).cloned();
+            let plugin = its.as_ref().and_then(|its| plugins.get(&its.plugin)).cloned();
+            let session = session.clone();
+            let asked: BoxFuture<'static, Result<Vec<String>, PluginError>> =
+                Box::pin(async move {
+                    let (Some(its), Some(plugin)) = (its, plugin) else {
+                        let message = format!("`{component}` is no component of the stack");
+                        return Err(PluginError::NotFound(said(message)));
+                    };
+                    let operation = Operation {
+                        key: format!("inside.{component}"),
+                        target: Target::Live,
+                        subject: component.to_string(),
+                        settings: its.settings,
+                        deadline_ms: INSIDE_WITHIN_MS,
+                        previous: None,
+                        next: None,
+                    };
+                    let prefix = plugin.deploy_inside(&session, &operation).await;
+                    prefix.map_err(|error| PluginError::Failed(error.said()))
+                });
+            asked
+        })
+    }
+
+    fn check_interfaces(&self) -> Result<(), Error> {
+        let components = self.project.stack.components.keys().map(|n| (n, Interface::Deploy));
+        let datastores = self.project.stack.datastores.keys().map(|n| (n, Interface::Backup));
+        for (subject, interface) in components.chain(datastores) {
+            if !self.exports(subject, interface) {
+                let plugin = self.plugin(subject)?.name().clone();
+                return Err(Error::InterfaceMissing {
+                    subject: subject.clone(),
+                    plugin,
+                    interface,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_settings(&self) -> Result<(), Error> {
+        let stack = &self.project.stack;
+        let components = stack.components.iter().map(|(n, c)| ("components", n, &c.settings));
+        let datastores = stack.datastores.iter().map(|(n, d)| ("datastores", n, &d.settings));
+        for (section, subject, settings) in components.chain(datastores) {
+            let manifest = self.plugin(subject)?.manifest();
+            let Err(faults) = manifest.check_settings(settings) else { continue };
+            let Some(fault) = faults.first() else { continue };
+            let keys = fault.pointer.split('/').filter(|key| !key.is_empty());
+            let path: Vec<&str> =
+                [section, subject.as_str(), "settings"].into_iter().chain(keys).collect();
+            return Err(Error::Settings {
+                subject: subject.clone(),
+                pointer: fault.pointer.clone(),
+                message: fault.message.clone(),
+                place: Some(self.project.places.value(&path)),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// How long asking for an argument prefix may take.
+const INSIDE_WITHIN_MS: u64 = 30_000;
+
+/// The release that a plan begins with or leads to, if its file is there.
+pub fn releases_of(project: &mut Project, plan: &Plan) -> Result<(Option<Release>, Release), Error> {
+    let previous = match project.release(&plan.from) {
+        Ok(release) => Some(release),
+        Err(Error::ReleaseNotFound { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    Ok((previous, project.release(&plan.to)?))
+}
+
+/// Variables that the plugin fills in itself, in commands of the operator's.
+fn reserved_variables(plugin: &Plugin) -> BTreeSet<String> {
+    let commands = plugin.manifest().process.iter();
+    let written = commands.filter(|need| !matches!(need.runs, Runs::Arguments(_)));
+    written.flat_map(|need| need.variables.iter().cloned()).collect()
+}
+
+fn said(message: String) -> Said {
+    Said { message, platform: String::new() }
+}
+
+/// Hears nothing of a plugin.
+#[derive(Debug)]
+pub struct Unheard;
+
+impl Observer for Unheard {}
+
+/// The stack's secrets, each read once when it is first needed.
+struct KnownSecrets {
+    sources: BTreeMap<Name, model::stack::SecretSource>,
+    directory: PathBuf,
+    environment: BTreeMap<String, String>,
+    redactor: Arc<Redactor>,
+    values: Mutex<BTreeMap<String, Secret>>,
+}
+
+impl KnownSecrets {
+    fn of(machinery: &Machinery, project: &Project) -> Self {
+        Self {
+            sources: project.stack.secrets.clone(),
+            directory: project.directory.clone(),
+            environment: machinery.environment.clone(),
+            redactor: Arc::new(Redactor::default()),
+            values: Mutex::default(),
+        }
+    }
+
+    fn redactor(&self) -> Arc<Redactor> {
+        self.redactor.clone()
+    }
+
+    async fn read(&self, name: &str) -> Result<Secret, String> {
+        if let Some(known) = self.values.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(known.clone());
+        }
+        let source = Name::parse(name).ok().and_then(|name| self.sources.get(&name));
+        let source = source.ok_or_else(|| format!("the stack file has no secret `{name}`"))?;
+        let secret =
+            system::secrets::resolve(name, source, &self.directory, &self.environment).await;
+        let secret = secret.map_err(|error| error.to_string())?;
+        self.redactor.add(&secret).map_err(|error| error.to_string())?;
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        values.insert(name.to_owned(), secret.clone());
+        Ok(secret)
+    }
+}
+
+impl Secrets for KnownSecrets {
+    fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Secret, String>> {
+        Box::pin(self.read(name))
+    }
+}

@@ -1,0 +1,153 @@
+//! A plan, made from what is there; a saved plan, read back and held against what is there.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use engine::plan::{Intent, PLAN_FORMAT, Plan, Preconditions};
+use engine::planner::{Question, plan};
+use model::Name;
+use model::release::Release;
+
+use crate::carry_out::state_directory;
+use crate::error::Error;
+use crate::platform::{Platform, Releases};
+use crate::record::{Rehearsed, body};
+
+impl Platform {
+    /// Makes a plan of an upgrade, or of its rehearsal. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoPlan`] with every obstacle; what cannot be observed.
+    pub async fn plan(&mut self, to: &str, intent: Intent) -> Result<Plan, Error> {
+        let next = self.project.release(to)?;
+        let before = self.snapshot(Releases { next: Some(&next), ..Releases::default() }).await?;
+        let previous = match before.version().map(|version| self.project.release(version)) {
+            Some(Ok(release)) => Some(release),
+            Some(Err(Error::ReleaseNotFound { .. })) | None => None,
+            Some(Err(error)) => return Err(error),
+        };
+        let rehearsed = self.rehearsed(previous.as_ref(), &next)?;
+        let question = Question {
+            stack: &self.project.stack,
+            next: &next,
+            snapshot: before,
+            preconditions: self.preconditions()?,
+            rehearsed: &rehearsed,
+            intent,
+        };
+        plan(question).map_err(Error::NoPlan)
+    }
+
+    /// What must still be so when a plan made now is run.
+    ///
+    /// # Errors
+    /// [`Error::System`] when a tool cannot be read.
+    pub fn preconditions(&self) -> Result<Preconditions, Error> {
+        Ok(Preconditions {
+            files: self.project.files.clone(),
+            plugins: self.digests(),
+            tools: self.tools()?,
+        })
+    }
+
+    /// Holds a saved plan against what is there now: files, plugins, tools, and everything that
+    /// was observed.
+    ///
+    /// # Errors
+    /// [`Error::PlanChanged`] with all that is different.
+    pub async fn still_fits(&mut self, saved: &Plan) -> Result<(), Error> {
+        drop(crate::platform::releases_of(&mut self.project, saved)?);
+        let mut changed = self.changed_since(saved)?;
+        if changed.is_empty() {
+            match self.plan(&saved.to, saved.intent.clone()).await {
+                Ok(now) => changed.extend(differences(saved, &now)),
+                Err(Error::NoPlan(obstacles)) => {
+                    changed.extend(obstacles.iter().map(ToString::to_string));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if changed.is_empty() { Ok(()) } else { Err(Error::PlanChanged(changed)) }
+    }
+
+    /// Datastores on whose migrated schema a rehearsal showed the previous release to run.
+    fn rehearsed(
+        &self,
+        previous: Option<&Release>,
+        next: &Release,
+    ) -> Result<BTreeSet<Name>, Error> {
+        let directory = state_directory(&self.machinery, &self.project.stack.name);
+        let Some(previous) = previous else { return Ok(BTreeSet::new()) };
+        let journal = match journal::Journal::open_read_only(&directory) {
+            Err(journal::Error::Missing { .. }) => return Ok(BTreeSet::new()),
+            other => other?,
+        };
+        let (from, to) = (previous.version.to_string(), next.version.to_string());
+        let mut found = BTreeSet::new();
+        for record in journal.records(None)?.iter().filter(|its| its.kind == "rehearsed") {
+            let rehearsed: Rehearsed = body(record)?;
+            if rehearsed.from == from && rehearsed.to == to {
+                found = rehearsed.previous_runs_on.into_iter().collect();
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Reads a plan from a file.
+///
+/// # Errors
+/// [`Error::Unreadable`], [`Error::PlanUnreadable`].
+pub fn read_plan(path: &Path) -> Result<Plan, Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+    let unreadable = |reason| Error::PlanUnreadable { path: path.to_owned(), reason };
+    let plan: Plan = serde_json::from_str(&text).map_err(|e| unreadable(e.to_string()))?;
+    if plan.format != PLAN_FORMAT {
+        return Err(unreadable(format!("it has format {}, not {PLAN_FORMAT}", plan.format)));
+    }
+    Ok(plan)
+}
+
+/// Writes a plan to a file.
+///
+/// # Errors
+/// [`Error::System`].
+pub fn save_plan(plan: &Plan, path: &Path) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(plan).map_err(|error| Error::PlanUnreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    std::fs::write(path, text + "\n")
+        .map_err(|source| Error::Unreadable { path: path.to_owned(), source })
+}
+
+fn differences(saved: &Plan, now: &Plan) -> Vec<String> {
+    let mut found = Vec::new();
+    if saved.from != now.from {
+        found.push(format!("release {} runs, not {}", now.from, saved.from));
+    }
+    for (name, seen) in &now.snapshot.components {
+        let was = saved.snapshot.components.get(name);
+        let same = was.is_some_and(|was| {
+            was.running.revision == seen.running.revision
+                && was.running.instances_wanted == seen.running.instances_wanted
+                && was.running.configuration_digest == seen.running.configuration_digest
+                && was.way_back == seen.way_back
+        });
+        if !same {
+            found.push(format!("component `{name}` is not as it was"));
+        }
+    }
+    for (name, seen) in &now.snapshot.datastores {
+        let was = saved.snapshot.datastores.get(name);
+        if was.is_none_or(|was| was.schema != seen.schema || was.pending != seen.pending) {
+            found.push(format!("the schema of `{name}` is not as it was"));
+        }
+    }
+    let acts = |plan: &Plan| plan.steps.iter().map(|s| s.act.clone()).collect::<Vec<_>>();
+    if found.is_empty() && acts(saved) != acts(now) {
+        found.push("its steps are not those that would be planned now".to_owned());
+    }
+    found
+}

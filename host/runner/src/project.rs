@@ -1,0 +1,149 @@
+//! What an operator has: the stack file, the releases beside it, the lock file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use model::lock::Lock;
+use model::places::Places;
+use model::release::Release;
+use model::stack::Stack;
+use model::Name;
+
+use crate::error::Error;
+
+/// The name of the stack file.
+pub const STACK_FILE: &str = "vaultup.toml";
+
+/// The name of the lock file, beside the stack file.
+pub const LOCK_FILE: &str = "vaultup.lock";
+
+/// The name of a release's file, below `<releases>/<version>/`.
+pub const RELEASE_FILE: &str = "release.toml";
+
+/// A stack file with what belongs to it.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The directory that relative paths begin in: that of the stack file. Absolute.
+    pub directory: PathBuf,
+    /// The stack.
+    pub stack: Stack,
+    /// Where everything stands in the stack file.
+    pub places: Places,
+    /// The lock file.
+    pub lock: Lock,
+    /// Digests of the files that were read, by the name the operator knows.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Project {
+    /// Opens the project of a stack file.
+    ///
+    /// # Errors
+    /// [`Error::NoStackFile`], [`Error::Unreadable`], [`Error::Written`].
+    pub fn open(stack_file: &Path) -> Result<Self, Error> {
+        let text = match std::fs::read_to_string(stack_file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoStackFile(stack_file.to_owned()));
+            }
+            other => other.map_err(unreadable(stack_file))?,
+        };
+        let shown = stack_file.display().to_string();
+        let (stack, places) = Stack::parse_with_places(&text, &shown)?;
+        let directory = parent_of(stack_file)?;
+        let lock = read_lock(&directory.join(LOCK_FILE))?;
+        let files = BTreeMap::from([(name_of(stack_file), digest(text.as_bytes()))]);
+        Ok(Self { directory, stack, places, lock, files })
+    }
+
+    /// A project without a stack file, from `--plugin` and `--set`.
+    ///
+    /// # Errors
+    /// [`Error::Written`] when the flags make no stack.
+    pub fn from_flags(
+        directory: &Path,
+        plugin: &Name,
+        sets: &[(String, String)],
+    ) -> Result<Self, Error> {
+        let (stack, places) = Stack::from_flags_with_places(plugin, sets)?;
+        let lock = read_lock(&directory.join(LOCK_FILE))?;
+        let directory = directory.canonicalize().map_err(unreadable(directory))?;
+        let said: Vec<String> = sets.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let files = BTreeMap::from([("--set".to_owned(), digest(said.join("\n").as_bytes()))]);
+        Ok(Self { directory, stack, places, lock, files })
+    }
+
+    /// Where releases lie.
+    #[must_use]
+    pub fn releases_directory(&self) -> PathBuf {
+        self.directory.join(&self.stack.releases)
+    }
+
+    /// The versions of the releases that exist, oldest first.
+    #[must_use]
+    pub fn versions(&self) -> Vec<semver::Version> {
+        let entries = std::fs::read_dir(self.releases_directory()).into_iter().flatten().flatten();
+        let with_file = entries.filter(|entry| entry.path().join(RELEASE_FILE).is_file());
+        let named = with_file.filter_map(|entry| {
+            semver::Version::parse(entry.file_name().to_str()?).ok()
+        });
+        let mut versions: Vec<_> = named.collect();
+        versions.sort();
+        versions
+    }
+
+    /// Reads a release and notes its digest.
+    ///
+    /// # Errors
+    /// [`Error::ReleaseNotFound`] naming those that exist; [`Error::Written`] when its file is
+    /// wrong, is of another version, or speaks of what the stack does not have.
+    pub fn release(&mut self, version: &str) -> Result<Release, Error> {
+        let path = self.releases_directory().join(version).join(RELEASE_FILE);
+        let plain = semver::Version::parse(version).is_ok();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) if plain => text,
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::Unreadable { path, source: error });
+            }
+            _ => {
+                return Err(Error::ReleaseNotFound {
+                    version: version.to_owned(),
+                    directory: self.releases_directory(),
+                    known: self.versions().iter().map(ToString::to_string).collect(),
+                });
+            }
+        };
+        let shown = Path::new(&self.stack.releases).join(version).join(RELEASE_FILE);
+        let shown = shown.display().to_string();
+        let release = Release::parse(&text, &shown)?;
+        release.check_against(&self.stack)?;
+        self.files.insert(shown, digest(text.as_bytes()));
+        Ok(release)
+    }
+}
+
+/// `blake3:` and the digest of bytes.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    format!("blake3:{}", blake3::hash(bytes).to_hex())
+}
+
+fn read_lock(path: &Path) -> Result<Lock, Error> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
+        Err(source) => Err(Error::Unreadable { path: path.to_owned(), source }),
+        Ok(text) => Ok(Lock::parse(&text, &name_of(path))?),
+    }
+}
+
+fn parent_of(file: &Path) -> Result<PathBuf, Error> {
+    let absolute = file.canonicalize().map_err(unreadable(file))?;
+    Ok(absolute.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    |source| Error::Unreadable { path: path.to_owned(), source }
+}

@@ -1,0 +1,94 @@
+//! The host's side of the contract, one file an interface, and the few WASI interfaces that
+//! language runtimes need.
+//!
+//! Everything is denied unless the manifest asks for it and the operator granted that: each
+//! import decides by [`crate::state::Facts`] alone, never by what the guest says of itself.
+
+use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::p2::bindings::{cli, clocks, io, random};
+use wasmtime_wasi::random::WasiRandom;
+
+use crate::bindings::host::vaultup::plugin as contract;
+use crate::state::State;
+
+pub(crate) mod artifact;
+pub(crate) mod files;
+pub(crate) mod http;
+pub(crate) mod process;
+mod simple;
+
+/// Links one interface, by the name under which a component imports it. Only interfaces that
+/// [`registry::inspect`] lets pass come here; an unknown one is left out, and instantiation fails.
+pub(crate) fn link(linker: &mut Linker<State>, import: &str) -> wasmtime::Result<()> {
+    let (interface, _version) = import.split_once('@').unwrap_or((import, ""));
+    let l = linker;
+    type Own = HasSelf<State>;
+    match interface {
+        "vaultup:plugin/types" => contract::types::add_to_linker::<_, Own>(l, |state| state),
+        "vaultup:plugin/process" => contract::process::add_to_linker::<_, Own>(l, |state| state),
+        "vaultup:plugin/artifact" => contract::artifact::add_to_linker::<_, Own>(l, |state| state),
+        "vaultup:plugin/http" => contract::http::add_to_linker::<_, Own>(l, |state| state),
+        "vaultup:plugin/files" => contract::files::add_to_linker::<_, Own>(l, |state| state),
+        "vaultup:plugin/secret" => contract::secret::add_to_linker::<_, Own>(l, |state| state),
+        "vaultup:plugin/log" => contract::log::add_to_linker::<_, Own>(l, |state| state),
+        "vaultup:plugin/progress" => contract::progress::add_to_linker::<_, Own>(l, |state| state),
+        "vaultup:plugin/cancel" => contract::cancel::add_to_linker::<_, Own>(l, |state| state),
+        "vaultup:plugin/clock" => contract::clock::add_to_linker::<_, Own>(l, |state| state),
+        wasi => link_wasi(l, wasi),
+    }
+}
+
+fn link_wasi(l: &mut Linker<State>, interface: &str) -> wasmtime::Result<()> {
+    match interface {
+        "wasi:cli/environment" => {
+            cli::environment::add_to_linker::<_, WasiCli>(l, State::cli)
+        }
+        "wasi:cli/exit" => cli::exit::add_to_linker::<_, WasiCli>(l, State::cli),
+        "wasi:cli/stdin" => cli::stdin::add_to_linker::<_, WasiCli>(l, State::cli),
+        "wasi:cli/stdout" => cli::stdout::add_to_linker::<_, WasiCli>(l, State::cli),
+        "wasi:cli/stderr" => cli::stderr::add_to_linker::<_, WasiCli>(l, State::cli),
+        "wasi:cli/terminal-input" => {
+            cli::terminal_input::add_to_linker::<_, WasiCli>(l, State::cli)
+        }
+        "wasi:cli/terminal-output" => {
+            cli::terminal_output::add_to_linker::<_, WasiCli>(l, State::cli)
+        }
+        "wasi:cli/terminal-stdin" => {
+            cli::terminal_stdin::add_to_linker::<_, WasiCli>(l, State::cli)
+        }
+        "wasi:cli/terminal-stdout" => {
+            cli::terminal_stdout::add_to_linker::<_, WasiCli>(l, State::cli)
+        }
+        "wasi:cli/terminal-stderr" => {
+            cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, State::cli)
+        }
+        "wasi:clocks/wall-clock" => {
+            clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, State::clocks)
+        }
+        "wasi:clocks/monotonic-clock" => {
+            clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(l, State::clocks)
+        }
+        "wasi:io/error" => io::error::add_to_linker::<_, HasTable>(l, |state| &mut state.table),
+        "wasi:io/poll" => io::poll::add_to_linker::<_, HasTable>(l, |state| &mut state.table),
+        "wasi:io/streams" => io::streams::add_to_linker::<_, HasTable>(l, |state| &mut state.table),
+        "wasi:random/random" => {
+            random::random::add_to_linker::<_, WasiRandom>(l, |state| state.ctx().ctx.random())
+        }
+        "wasi:random/insecure" => {
+            random::insecure::add_to_linker::<_, WasiRandom>(l, |state| state.ctx().ctx.random())
+        }
+        "wasi:random/insecure-seed" => {
+            random::insecure_seed::add_to_linker::<_, WasiRandom>(l, |s| s.ctx().ctx.random())
+        }
+        _ => Ok(()),
+    }
+}
+
+struct HasTable;
+
+impl HasData for HasTable {
+    type Data<'a> = &'a mut ResourceTable;
+}

@@ -1,0 +1,71 @@
+//! `secret`, `log`, `progress`, `cancel` and `clock`.
+
+use std::time::Duration;
+
+use crate::bindings::host::vaultup::plugin as contract;
+use crate::bindings::host::vaultup::plugin::types as wit;
+use crate::limits::{PAUSE_MS_MAX, PROGRESS_REPORTS_MAX, UNIT_BYTES_MAX};
+use crate::session::LogLevel;
+use crate::state::{Denial, Granting, State, told};
+use crate::text::{cut_end, visible_line};
+
+impl contract::secret::Host for State {
+    async fn available(&mut self, name: String) -> Granting<bool> {
+        if !self.facts.has_secret(&name) {
+            return Ok(false);
+        }
+        Ok(self.facts.session.secrets.lookup(&name).await.is_ok())
+    }
+}
+
+impl contract::log::Host for State {
+    fn write(&mut self, level: contract::log::Level, text: String) -> wasmtime::Result<()> {
+        let level = match level {
+            contract::log::Level::Debug => LogLevel::Debug,
+            contract::log::Level::Information => LogLevel::Information,
+            contract::log::Level::Warning => LogLevel::Warning,
+        };
+        self.log.write(level, &text);
+        Ok(())
+    }
+}
+
+impl contract::progress::Host for State {
+    fn report(&mut self, done: u64, total: Option<u64>, unit: String) -> wasmtime::Result<()> {
+        self.progress_reports += 1;
+        if self.progress_reports <= PROGRESS_REPORTS_MAX {
+            let unit = self.facts.session.redactor.redact(&unit).into_owned();
+            let unit = visible_line(cut_end(&unit, UNIT_BYTES_MAX)).into_owned();
+            self.facts.session.observer.progress(done, total, &unit);
+        }
+        Ok(())
+    }
+}
+
+impl contract::cancel::Host for State {
+    fn requested(&mut self) -> wasmtime::Result<bool> {
+        Ok(self.facts.is_cancelled())
+    }
+}
+
+impl contract::clock::Host for State {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        let now = self.facts.session.surroundings.clock.now().as_millisecond();
+        // A clock before 1970 is one that was never set.
+        Ok(u64::try_from(now).unwrap_or(0))
+    }
+
+    async fn pause(&mut self, milliseconds: u64) -> Granting<()> {
+        let wanted = Duration::from_millis(milliseconds.min(PAUSE_MS_MAX));
+        let remaining = self.facts.remaining();
+        let pause = self.facts.session.surroundings.clock.sleep(wanted.min(remaining));
+        tokio::select! {
+            biased;
+            () = self.facts.cancelled() => Err(Denial::Told(wit::Error::Cancelled)),
+            () = pause => match wanted > remaining {
+                true => Err(told(wit::Error::TimedOut, "the operation's deadline passed")),
+                false => Ok(()),
+            },
+        }
+    }
+}

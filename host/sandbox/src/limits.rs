@@ -1,0 +1,171 @@
+//! Everything that a plugin may use up, each with its reason.
+//!
+//! Threat: a plugin that takes memory, time, handles or log space until the host or the machine
+//! fails. Every number here has a test at the limit and one past it in `tests/`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use wasmtime::ResourceLimiter;
+
+/// Linear memory of one call, all memories together. The largest runtime that we know (CPython in
+/// a component) needs 100 MiB; a Rust plugin 2 MiB.
+pub const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Elements of all tables together. CPython has 15,000; an element takes 8 bytes of the host.
+pub const TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Core instances of one component. A Rust plugin has 4, a composed one some dozens.
+pub const INSTANCES_MAX: usize = 256;
+/// Memories of one component, one for each core module that has its own.
+pub const MEMORIES_MAX: usize = 64;
+/// Tables of one component.
+pub const TABLES_MAX: usize = 256;
+/// Host resources that a plugin may hold at a time: running commands, open roots, streams.
+pub const HANDLES_MAX: usize = 1024;
+/// Wasm stack. Wasmtime's usual value; deeper recursion traps.
+pub const WASM_STACK_BYTES_MAX: usize = 512 * 1024;
+/// Stack of one call, the host's functions included, of which HTTP with TLS needs most.
+pub const CALL_STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes that one call from guest to host, or one answer of the guest, may carry. The largest that
+/// the contract allows is 1 MiB of content beside its path; an answer of 100,000 entries fits too.
+pub const TRANSFER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Random bytes that one call may ask for.
+pub const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+
+/// How often the host looks at a guest that computes.
+pub const TICK_MS: u64 = 10;
+/// Time for which a call may occupy a processor, waiting not included. Parsing the largest answer
+/// of a tool (8 MiB of JSON) takes under 1 s in a Rust guest and 5 s in an interpreter.
+pub const BUSY_MS_MAX: u64 = 10_000;
+/// Time that a plugin has after an operation's deadline to say what happened, before its instance
+/// is thrown away. The contract's promise to stop within a second after a cancellation, doubled.
+pub const DEADLINE_GRACE_MS: u64 = 2_000;
+/// Time that a plugin has after the host asked it to stop.
+pub const CANCEL_GRACE_MS: u64 = 2_000;
+/// The longest deadline of an operation: a week. Longer ones are cut, so that sums do not overflow.
+pub const DEADLINE_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// The longest `clock.pause`.
+pub const PAUSE_MS_MAX: u64 = 60_000;
+
+/// A log line; what is longer is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
+/// Log of one call; what comes after it is dropped, and one line says so.
+pub const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Log lines of one call.
+pub const LOG_LINES_MAX: usize = 10_000;
+/// Reports of progress of one call that reach the observer; later ones are dropped.
+pub const PROGRESS_REPORTS_MAX: usize = 100_000;
+/// The unit in a report of progress.
+pub const UNIT_BYTES_MAX: usize = 40;
+/// The last bytes of what a plugin wrote to its standard error, for the error of a trap: a Rust
+/// panic message with its place.
+pub const SAID_BYTES_MAX: usize = 4 * 1024;
+
+/// Text of an error or observation that a plugin gives; what is longer is cut.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+/// What the platform said; the end is kept, where programs say what went wrong.
+pub const PLATFORM_BYTES_MAX: usize = 64 * 1024;
+/// What a plugin needs to know to restore a backup: JSON, kept in the backup set's record.
+pub const STATE_BYTES_MAX: usize = 64 * 1024;
+/// Elements of one list in an answer of a plugin. `files.entries` gives as many.
+pub const ANSWER_ELEMENTS_MAX: usize = 100_000;
+
+/// A limit that a plugin reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// [`MEMORY_BYTES_MAX`] and [`MEMORIES_MAX`].
+    Memory,
+    /// [`TABLE_ELEMENTS_MAX`] and [`TABLES_MAX`].
+    Tables,
+    /// [`INSTANCES_MAX`].
+    Instances,
+    /// [`HANDLES_MAX`].
+    Handles,
+    /// [`WASM_STACK_BYTES_MAX`].
+    Stack,
+    /// [`BUSY_MS_MAX`].
+    Busy,
+    /// [`TRANSFER_BYTES_MAX`].
+    Transfer,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MIB: usize = 1024 * 1024;
+        match self {
+            Self::Memory => write!(formatter, "{} MiB of memory", MEMORY_BYTES_MAX / MIB),
+            Self::Tables => write!(formatter, "{TABLE_ELEMENTS_MAX} table elements"),
+            Self::Instances => write!(formatter, "{INSTANCES_MAX} instances"),
+            Self::Handles => write!(formatter, "{HANDLES_MAX} handles"),
+            Self::Stack => write!(formatter, "{} KiB of stack", WASM_STACK_BYTES_MAX / 1024),
+            Self::Busy => write!(formatter, "{} s of computing", BUSY_MS_MAX / 1000),
+            Self::Transfer => write!(formatter, "{} MiB in one call", TRANSFER_BYTES_MAX / MIB),
+        }
+    }
+}
+
+/// The error that ends a guest which went past a limit.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("more than {0}")]
+pub(crate) struct Exceeded(pub(crate) Limit);
+
+/// Counts what the guest of one call takes, all its memories and tables together.
+#[derive(Debug, Default)]
+pub(crate) struct Limiter {
+    memory_bytes: usize,
+    table_elements: usize,
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // A guest that asks for more than its own maximum is told so and may go on.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        grow(&mut self.memory_bytes, current, desired, MEMORY_BYTES_MAX, Limit::Memory)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        grow(&mut self.table_elements, current, desired, TABLE_ELEMENTS_MAX, Limit::Tables)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}
+
+fn grow(
+    total: &mut usize,
+    current: usize,
+    desired: usize,
+    max: usize,
+    limit: Limit,
+) -> wasmtime::Result<bool> {
+    let grown = total.saturating_add(desired.saturating_sub(current));
+    if grown > max {
+        return Err(wasmtime::Error::new(Exceeded(limit)));
+    }
+    *total = grown;
+    Ok(true)
+}

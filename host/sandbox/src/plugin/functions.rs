@@ -1,0 +1,249 @@
+//! One method for every function of the contract, named `<interface>_<function>`.
+
+use model::contract::{
+    DeployChange, Estimate, Figure, Interface, Measurement, MigrateRequest, Observation, Operation,
+    Pending, Presence, Preview, Proof, ProofLevel, Running, Schema, Taken, Target, Watch, Wave,
+    WayBack,
+};
+use serde_json::Value;
+
+use super::{BackupChange, Plugin, RestoreStage};
+use crate::call::{Effect, Function};
+use crate::convert;
+use crate::{CallError, Session};
+
+/// Writes the method of one function: which world it is in, what it is called, whether it may
+/// change something, and how the guest is called.
+macro_rules! functions {
+    ($(
+        $(#[$documentation:meta])*
+        $effect:ident $interface:ident $world:ident $name:literal
+        fn $method:ident($($argument:ident: $type:ty),*) -> $answer:ty
+        = |$guest:ident, $store:ident, $operation:ident| $call:expr;
+    )*) => {
+        impl Plugin {$(
+            $(#[$documentation])*
+            ///
+            /// # Errors
+            /// [`CallError`], naming plugin and function.
+            pub async fn $method(
+                &self,
+                session: &Session,
+                operation: &Operation,
+                $($argument: $type,)*
+            ) -> Result<$answer, CallError> {
+                let function = Function {
+                    interface: Interface::$interface,
+                    name: $name,
+                    effect: Effect::$effect,
+                };
+                let world = self.inner.worlds.$world.as_ref();
+                let world = self.permit(function, world, session, operation)?;
+                let told = &convert::operation(operation);
+                self.run(function, session, operation, |$store| {
+                    Box::pin(async move {
+                        let $guest = world.instantiate_async(&mut *$store).await?;
+                        let $operation = told;
+                        $call.await
+                    })
+                })
+                .await
+            }
+        )*}
+    };
+}
+
+functions! {
+    /// What runs now.
+    Reads Deploy deploy "deploy.observe"
+    fn deploy_observe() -> Running
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_observe(store, told);
+
+    /// Whether the release that runs now could be deployed again.
+    Reads Deploy deploy "deploy.way-back"
+    fn deploy_way_back() -> WayBack
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_way_back(store, told);
+
+    /// What applying the last wave would change.
+    Reads Deploy deploy "deploy.preview"
+    fn deploy_preview() -> Preview
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_preview(store, told);
+
+    /// What the platform knows of a change.
+    Reads Deploy deploy "deploy.status"
+    fn deploy_status(change: &DeployChange) -> Observation
+    = |guest, store, told| {
+        let change = convert::deploy::change(change);
+        async move { guest.vaultup_plugin_deploy().call_status(store, told, &change).await }
+    };
+
+    /// Brings the next release's artifact to the platform.
+    Changes Deploy deploy "deploy.prefetch"
+    fn deploy_prefetch() -> ()
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_prefetch(store, told);
+
+    /// Runs the next release on the instances of a wave.
+    Changes Deploy deploy "deploy.apply"
+    fn deploy_apply(wave: Wave) -> ()
+    = |guest, store, told| {
+        let wave = convert::deploy::wave(wave);
+        async move { guest.vaultup_plugin_deploy().call_apply(store, told, wave).await }
+    };
+
+    /// Stops every instance.
+    Changes Deploy deploy "deploy.stop"
+    fn deploy_stop() -> ()
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_stop(store, told);
+
+    /// Starts so many instances of whatever release is in place.
+    Changes Deploy deploy "deploy.start"
+    fn deploy_start(instances: u32) -> ()
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_start(store, told, instances);
+
+    /// Holds requests back.
+    Changes Deploy deploy "deploy.hold-traffic"
+    fn deploy_hold_traffic() -> ()
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_hold_traffic(store, told);
+
+    /// Lets requests in.
+    Changes Deploy deploy "deploy.release-traffic"
+    fn deploy_release_traffic() -> ()
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_release_traffic(store, told);
+
+    /// Puts a recorded revision in place.
+    Changes Deploy deploy "deploy.revert"
+    fn deploy_revert(revision: &str, presence: Presence) -> ()
+    = |guest, store, told| {
+        let presence = convert::deploy::presence(presence);
+        async move {
+            guest.vaultup_plugin_deploy().call_revert(store, told, revision, presence).await
+        }
+    };
+
+    /// Removes a copy. The live stack is never discarded: [`Target::Live`] is refused.
+    Discards Deploy deploy "deploy.discard"
+    fn deploy_discard() -> ()
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_discard(store, told);
+
+    /// The arguments that are put before a command so that it runs inside the component.
+    Reads Deploy deploy "deploy.inside"
+    fn deploy_inside() -> Vec<String>
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_inside(store, told);
+
+    /// What schema there is.
+    Reads Migrate migrate "migrate.schema"
+    fn migrate_schema() -> Schema
+    = |guest, store, told| guest.vaultup_plugin_migrate().call_schema(store, told);
+
+    /// What would be applied.
+    Reads Migrate migrate "migrate.pending"
+    fn migrate_pending(request: &MigrateRequest) -> Pending
+    = |guest, store, told| {
+        let request = convert::migrate::request(request);
+        async move { guest.vaultup_plugin_migrate().call_pending(store, told, &request).await }
+    };
+
+    /// Applies what is pending.
+    Changes Migrate migrate "migrate.apply"
+    fn migrate_apply(request: &MigrateRequest) -> ()
+    = |guest, store, told| {
+        let request = convert::migrate::request(request);
+        async move { guest.vaultup_plugin_migrate().call_apply(store, told, &request).await }
+    };
+
+    /// What is known of an `apply`.
+    Reads Migrate migrate "migrate.status"
+    fn migrate_status(request: &MigrateRequest) -> Observation
+    = |guest, store, told| {
+        let request = convert::migrate::request(request);
+        async move { guest.vaultup_plugin_migrate().call_status(store, told, &request).await }
+    };
+
+    /// How to follow a service that migrates when it starts.
+    Reads Migrate migrate "migrate.watch"
+    fn migrate_watch() -> Watch
+    = |guest, store, told| guest.vaultup_plugin_migrate().call_watch(store, told);
+
+    /// What a backup will cost.
+    Reads Backup backup "backup.estimate"
+    fn backup_estimate() -> Estimate
+    = |guest, store, told| guest.vaultup_plugin_backup().call_estimate(store, told);
+
+    /// Takes a backup into the session's artifacts.
+    Takes Backup backup "backup.take"
+    fn backup_take() -> Taken
+    = |guest, store, told| guest.vaultup_plugin_backup().call_take(store, told);
+
+    /// What the artifacts contain.
+    Reads Backup backup "backup.inspect"
+    fn backup_inspect(state: &Value) -> Vec<Figure>
+    = |guest, store, told| {
+        let state = state.to_string();
+        async move { guest.vaultup_plugin_backup().call_inspect(store, told, &state).await }
+    };
+
+    /// Proves a backup. The answer is the plugin's claim: the host compares the figures itself.
+    Changes Backup backup "backup.prove"
+    fn backup_prove(level: ProofLevel, state: &Value) -> Proof
+    = |guest, store, told| {
+        let (level, state) = (convert::backup::level(level), state.to_string());
+        async move { guest.vaultup_plugin_backup().call_prove(store, told, level, &state).await }
+    };
+
+    /// What an interrupted change left or still does.
+    Reads Backup backup "backup.status"
+    fn backup_status(change: BackupChange) -> Observation
+    = |guest, store, told| {
+        let change = convert::backup::change(change);
+        async move { guest.vaultup_plugin_backup().call_status(store, told, change).await }
+    };
+
+    /// Removes scratch space.
+    Changes Backup backup "backup.clean"
+    fn backup_clean() -> ()
+    = |guest, store, told| guest.vaultup_plugin_backup().call_clean(store, told);
+
+    /// What a restore will need.
+    Reads Restore restore "restore.estimate"
+    fn restore_estimate(state: &Value) -> Estimate
+    = |guest, store, told| {
+        let state = state.to_string();
+        async move { guest.vaultup_plugin_restore().call_estimate(store, told, &state).await }
+    };
+
+    /// Restores into an empty target beside the live one.
+    Changes Restore restore "restore.fill"
+    fn restore_fill(state: &Value) -> Vec<Figure>
+    = |guest, store, told| {
+        let state = state.to_string();
+        async move { guest.vaultup_plugin_restore().call_fill(store, told, &state).await }
+    };
+
+    /// Puts the filled copy in the live one's place; gives the name of what was live.
+    Changes Restore restore "restore.switch"
+    fn restore_switch() -> String
+    = |guest, store, told| guest.vaultup_plugin_restore().call_switch(store, told);
+
+    /// Removes what a restore left beside the live data.
+    Changes Restore restore "restore.discard"
+    fn restore_discard() -> ()
+    = |guest, store, told| guest.vaultup_plugin_restore().call_discard(store, told);
+
+    /// Measures the live data as `take` did.
+    Reads Restore restore "restore.figures"
+    fn restore_figures() -> Vec<Figure>
+    = |guest, store, told| guest.vaultup_plugin_restore().call_figures(store, told);
+
+    /// What is known of a stage.
+    Reads Restore restore "restore.status"
+    fn restore_status(stage: RestoreStage) -> Observation
+    = |guest, store, told| {
+        let stage = convert::backup::stage(stage);
+        async move { guest.vaultup_plugin_restore().call_status(store, told, stage).await }
+    };
+
+    /// Measures now.
+    Reads HealthCheck health_check "health-check.probe"
+    fn health_probe() -> Vec<Measurement>
+    = |guest, store, told| guest.vaultup_plugin_health_check().call_probe(store, told);
+}

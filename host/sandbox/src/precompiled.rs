@@ -1,0 +1,192 @@
+//! The one place where the workspace runs `unsafe` code: loading compiled components.
+//!
+//! Threat: `Component::deserialize` maps bytes as machine code. Bytes that somebody else chose are
+//! somebody else's code in this process.
+//!
+//! Why it is sound: wasmtime asks that the bytes come, unmodified, from `precompile_component` of
+//! the same version. They do, because
+//! 1. they lie in a directory that only this user can enter: it belongs to the effective user, has
+//!    mode 0700 and is no symbolic link, which [`Sealed::read`] demands as a [`PrivateDirectory`]
+//!    value that only its check can make;
+//! 2. they were put there whole, by rename, by [`write`], which alone makes such files and takes
+//!    its bytes from `precompile_component` in the compiling child;
+//! 3. a file is named by the digest of the component and the hash of everything in wasmtime and
+//!    its settings that the code depends on, and begins with the BLAKE3 hash of that name and the
+//!    content, which is computed again over the very bytes that are then loaded. A file that was
+//!    cut, damaged, renamed or left by another version is refused, and made anew by its caller;
+//! 4. wasmtime itself compares its version, the target and every setting once more.
+//!
+//! Whoever can write into the directory in spite of (1) acts with this user's rights and could
+//! replace vaultup's executable as well.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+const MAGIC: &[u8; 19] = b"vaultup-compiled-1\n";
+const HASH_BYTES: usize = 32;
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// What other users may not have on the directory.
+const OTHERS_MASK: u32 = 0o077;
+/// The largest compiled component: code of the largest component (64 MiB) takes about five times
+/// its bytes.
+pub(crate) const COMPILED_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// A directory that only this user can enter.
+#[derive(Clone, Debug)]
+pub(crate) struct PrivateDirectory {
+    path: PathBuf,
+}
+
+/// Compiled code whose hash was found right.
+pub(crate) struct Sealed {
+    bytes: Vec<u8>,
+}
+
+impl PrivateDirectory {
+    /// Makes the directory if there is none, and checks that it is private.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
+        let metadata = fs::symlink_metadata(path)?;
+        let refuse = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+        if !metadata.is_dir() {
+            return refuse("it is no directory");
+        }
+        if metadata.uid() != rustix::process::geteuid().as_raw() {
+            return refuse("it belongs to another user");
+        }
+        if metadata.mode() & OTHERS_MASK != 0 {
+            return refuse("other users can enter it: its mode must be 0700");
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Sealed {
+    /// Reads a file that [`write`] made. `None`: there is none, or it is not whole.
+    pub(crate) fn read(directory: &PrivateDirectory, name: &str) -> io::Result<Option<Self>> {
+        let file = match File::open(directory.path.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let length = file.metadata()?.len();
+        if length > COMPILED_BYTES_MAX {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(COMPILED_BYTES_MAX).read_to_end(&mut bytes)?;
+        let whole = bytes
+            .strip_prefix(MAGIC)
+            .and_then(|rest| rest.split_at_checked(HASH_BYTES))
+            .is_some_and(|(hash, content)| seal(name, content).as_bytes() == hash);
+        Ok(whole.then_some(Self { bytes }))
+    }
+
+    /// The component, ready to be instantiated.
+    ///
+    /// # Errors
+    /// If another version or setting of wasmtime made it.
+    #[expect(unsafe_code, reason = "the AOT load; the module's documentation is its proof")]
+    pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        let content = self.bytes.get(MAGIC.len() + HASH_BYTES..).unwrap_or_default();
+        // SAFETY: `self` exists only if the content is, byte for byte, what `precompile_component`
+        // gave in the compiling child (points 1 to 3 above), and it is copied before it is mapped.
+        unsafe { Component::deserialize(engine, content) }
+    }
+}
+
+/// Puts compiled code into the directory, whole or not at all.
+pub(crate) fn write(directory: &PrivateDirectory, name: &str, content: &[u8]) -> io::Result<()> {
+    let unfinished = directory.path.join(format!("{name}.unfinished-{}", std::process::id()));
+    let written = write_whole(&unfinished, name, content)
+        .and_then(|()| fs::rename(&unfinished, directory.path.join(name)));
+    if written.is_err() {
+        // It has no name that anybody reads; the next compilation writes over it.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+fn write_whole(path: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+    file.write_all(MAGIC)?;
+    file.write_all(seal(name, content).as_bytes())?;
+    file.write_all(content)
+}
+
+/// Not synchronised to disk on purpose: a file that a power cut damaged is found out by this hash
+/// and made anew.
+fn seal(name: &str, content: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(name.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(content);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::{PrivateDirectory, Sealed, write};
+
+    #[test]
+    fn what_was_written_is_read_and_has_modes_for_its_owner_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = PrivateDirectory::open(&parent.path().join("a/b")).unwrap();
+        write(&directory, "name", b"content").unwrap();
+        assert!(Sealed::read(&directory, "name").unwrap().unwrap().bytes.ends_with(b"content"));
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(directory.path().to_owned()), 0o700);
+        assert_eq!(mode(directory.path().join("name")), 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_enter_or_a_link_to_one_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let open = parent.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o750)).unwrap();
+        PrivateDirectory::open(&open).unwrap_err();
+        let private = parent.path().join("private");
+        PrivateDirectory::open(&private).unwrap();
+        symlink(&private, parent.path().join("link")).unwrap();
+        PrivateDirectory::open(&parent.path().join("link")).unwrap_err();
+    }
+
+    #[test]
+    fn a_file_that_was_cut_changed_or_renamed_is_not_read() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = PrivateDirectory::open(&parent.path().join("cache")).unwrap();
+        write(&directory, "name", b"some machine code").unwrap();
+        let path = directory.path().join("name");
+        let good = fs::read(&path).unwrap();
+        for length in 0..good.len() {
+            fs::write(&path, &good[..length]).unwrap();
+            assert!(Sealed::read(&directory, "name").unwrap().is_none(), "cut at {length}");
+        }
+        for bit in 0..good.len() * 8 {
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, &bytes).unwrap();
+            assert!(Sealed::read(&directory, "name").unwrap().is_none(), "bit {bit} flipped");
+        }
+        fs::write(directory.path().join("other"), &good).unwrap();
+        assert!(Sealed::read(&directory, "other").unwrap().is_none());
+        assert!(Sealed::read(&directory, "absent").unwrap().is_none());
+    }
+}

@@ -1,0 +1,271 @@
+//! Ten kinds of damage, and which look sees which.
+//!
+//! The four looks, from cheap to whole: the listing, the cheap check of a proof, the hashes of what
+//! is stored, and reading everything. Where the cheap ones are blind, the table says so.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use model::contract::ProofLevel;
+use vaultup_vault::{Digest, Error, Keys, Purpose, Recheck, Vault};
+
+use crate::support::{World, at, demand, header, id, noise, prove, publish, read};
+
+const LENGTH: usize = 200_000;
+
+/// Which looks see it: listing, proof with lengths, proof with stored hashes, reading.
+type Seen = [bool; 4];
+const ALL: Seen = [true; 4];
+const HASHES: Seen = [false, false, true, true];
+const READING: Seen = [false, false, false, true];
+
+/// A set `a` of two artifacts and a set `b` of one, all of the same length on disk, both proven.
+fn world() -> World {
+    let world = World::new();
+    let (one, two) = (noise(1, LENGTH), noise(2, LENGTH));
+    let before = |set| header(set, Purpose::BeforeUpgrade, at(0));
+    publish(&world.vault, before("a"), &[("d", &[("x", &one), ("y", &two)])]);
+    publish(&world.vault, before("b"), &[("d", &[("x", &noise(3, LENGTH))])]);
+    prove(&world.vault, "a", "d", ProofLevel::Checked);
+    let length = |set: &str| fs::metadata(world.artifact_path(set, "d", "x")).unwrap().len();
+    assert_eq!(length("a"), length("b"), "the cheap looks must not be helped by the length");
+    world
+}
+
+fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+fn looks(world: &World, vault: &Vault) -> Seen {
+    let listed = vault.sets().unwrap().into_iter().find(|one| *one.id() == id("a"));
+    let set = id("a");
+    let cheap = demand(&set, "d", ProofLevel::Checked);
+    let mut thorough = cheap;
+    thorough.recheck = Recheck::Stored;
+    let read = world.vault.set(&set).and_then(|set| vault.verify_bytes(&set, "d"));
+    [
+        listed.is_none_or(|one| one.whole().is_none()),
+        vault.proven(&cheap).is_err(),
+        vault.proven(&thorough).is_err(),
+        read.is_err(),
+    ]
+}
+
+#[test]
+fn each_kind_of_damage_is_seen_by_the_looks_that_can_see_it() {
+    type Damage = (&'static str, Seen, fn(&World));
+    const KINDS: [Damage; 13] = [
+        ("head cut off", ALL, |world| {
+            edit(&world.artifact_path("a", "d", "x"), |bytes| drop(bytes.drain(..1000)));
+        }),
+        ("middle cut out", ALL, |world| {
+            edit(&world.artifact_path("a", "d", "x"), |bytes| drop(bytes.drain(9000..9512)));
+        }),
+        ("end cut off", ALL, |world| {
+            edit(&world.artifact_path("a", "d", "x"), |bytes| drop(bytes.pop()));
+        }),
+        ("bit flipped in the head", HASHES, |world| {
+            edit(&world.artifact_path("a", "d", "x"), |bytes| bytes[30] ^= 1);
+        }),
+        ("bit flipped in the middle", HASHES, |world| {
+            edit(&world.artifact_path("a", "d", "x"), |bytes| bytes[LENGTH / 2] ^= 0x10);
+        }),
+        ("bit flipped in the last byte", HASHES, |world| {
+            edit(&world.artifact_path("a", "d", "x"), |bytes| *bytes.last_mut().unwrap() ^= 0x80);
+        }),
+        ("two artifacts swapped", HASHES, |world| {
+            let (x, y) = (world.artifact_path("a", "d", "x"), world.artifact_path("a", "d", "y"));
+            let aside = x.with_extension("aside");
+            fs::rename(&x, &aside).unwrap();
+            fs::rename(&y, &x).unwrap();
+            fs::rename(&aside, &y).unwrap();
+        }),
+        ("sector zeroed", HASHES, |world| {
+            edit(&world.artifact_path("a", "d", "x"), |bytes| bytes[4096..4608].fill(0));
+        }),
+        ("bytes appended", ALL, |world| {
+            edit(&world.artifact_path("a", "d", "y"), |bytes| bytes.push(0));
+        }),
+        ("another set's artifact", HASHES, |world| {
+            let (from, to) = (world.artifact_path("b", "d", "x"), world.artifact_path("a", "d", "x"));
+            fs::copy(from, to).unwrap();
+        }),
+        ("description edited", ALL, |world| {
+            edit(&world.set_path("a").join("set.json"), |bytes| {
+                let text = String::from_utf8(bytes.clone()).unwrap();
+                let edited = text.replace("\"run\":\"7b20\"", "\"run\":\"7b21\"");
+                assert_ne!(text, edited);
+                *bytes = edited.into_bytes();
+            });
+        }),
+        ("file deleted", ALL, |world| {
+            fs::remove_file(world.artifact_path("a", "d", "y")).unwrap();
+        }),
+        ("another set's description", ALL, |world| {
+            let (from, to) = (world.set_path("b"), world.set_path("a"));
+            fs::copy(from.join("set.json"), to.join("set.json")).unwrap();
+        }),
+    ];
+    for (kind, expected, damage) in KINDS {
+        let world = world();
+        assert_eq!(looks(&world, &world.vault), [false; 4], "whole, before: {kind}");
+        damage(&world);
+        assert_eq!(looks(&world, &world.vault), expected, "{kind}");
+        assert!(expected[3], "reading everything sees every kind");
+    }
+}
+
+#[test]
+fn a_wrong_key_is_seen_by_reading_and_named() {
+    let world = world();
+    let other = world.home.path().join("other/identity");
+    let (keys, _) = Keys::load_or_create(&other, &[]).unwrap();
+    let vault = Vault::open(world.vault.root(), keys).unwrap();
+    assert_eq!(looks(&world, &vault), READING);
+    let set = vault.set(&id("a")).unwrap();
+    match vault.verify_bytes(&set, "d").unwrap_err() {
+        Error::WrongKey { recipients, .. } => assert_eq!(recipients, world.vault.recipients()),
+        error => panic!("{error:?}"),
+    }
+}
+
+#[test]
+fn a_damaged_set_is_listed_with_the_reason_and_the_others_stay_usable() {
+    let world = world();
+    fs::remove_file(world.artifact_path("a", "d", "y")).unwrap();
+    fs::create_dir(world.set_path("empty")).unwrap();
+    let sets = world.vault.sets().unwrap();
+    let shown: Vec<_> = sets.iter().map(|one| (one.id().as_str(), one.whole().is_some())).collect();
+    assert_eq!(shown, [("b", true), ("a", false), ("empty", false)]);
+    let reason = |index: usize| match &sets[index] {
+        vaultup_vault::Listed::Damaged { reason, .. } => reason.clone(),
+        whole @ vaultup_vault::Listed::Whole(_) => panic!("{whole:?}"),
+    };
+    assert_eq!(reason(1), "backup set a is damaged: d/y.zst.age: it is missing");
+    assert_eq!(reason(2), "backup set empty is damaged: set.json: it is missing");
+    world.vault.verify_bytes(sets[0].whole().unwrap(), "d").unwrap();
+}
+
+/// Reads to the end whatever happens: true when an end without error was given.
+fn ends_well(vault: &Vault, set: &vaultup_vault::BackupSet) -> bool {
+    let Ok(mut reader) = vault.reader(set, "d", "x") else { return false };
+    let mut buffer = [0; 64];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => {
+                let again = reader.read(&mut buffer);
+                assert!(again.is_err(), "after {error} came {again:?}");
+                return false;
+            }
+        }
+    }
+}
+
+#[test]
+fn no_flipped_bit_and_no_cut_of_a_small_artifact_is_read_to_its_end() {
+    let world = World::new();
+    let set = publish(
+        &world.vault,
+        header("a", Purpose::Manual, at(0)),
+        &[("d", &[("x", b"two rows, one of them important")])],
+    );
+    let path = world.artifact_path("a", "d", "x");
+    let whole = fs::read(&path).unwrap();
+    assert!(ends_well(&world.vault, &set));
+    for bit in 0..whole.len() * 8 {
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, flipped).unwrap();
+        assert!(!ends_well(&world.vault, &set), "bit {bit}");
+    }
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert!(!ends_well(&world.vault, &set), "{length} bytes");
+    }
+    fs::write(&path, &whole).unwrap();
+    assert!(ends_well(&world.vault, &set));
+}
+
+/// Writes a description that fits whatever lies on disk: what somebody does who may write here, or
+/// a fault that hits both. Changes `content` by hand and gives it the right hash.
+fn forge(world: &World, change: impl FnOnce(&mut serde_json::Value)) {
+    edit(&world.set_path("a").join("set.json"), |bytes| {
+        let mut whole: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+        change(&mut whole["content"]);
+        let content = whole["content"].to_string();
+        let digest = Digest::of(content.as_bytes());
+        *bytes = format!(r#"{{"format":1,"blake3":"{digest}","content":{content}}}"#).into_bytes();
+    });
+}
+
+fn forge_stored(world: &World) {
+    let stored = fs::read(world.artifact_path("a", "d", "x")).unwrap();
+    forge(world, |content| {
+        let artifact = &mut content["datastores"]["d"]["artifacts"][0];
+        artifact["bytes-stored"] = stored.len().into();
+        artifact["blake3-stored"] = Digest::of(&stored).to_string().into();
+    });
+}
+
+#[test]
+fn with_the_stored_hash_forged_the_encryption_still_refuses_every_byte() {
+    let world = World::new();
+    let content: &[u8] = b"two rows, one of them important";
+    publish(&world.vault, header("a", Purpose::Manual, at(0)), &[("d", &[("x", content)])]);
+    let path = world.artifact_path("a", "d", "x");
+    let whole = fs::read(&path).unwrap();
+    for index in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[index] ^= 0x01;
+        fs::write(&path, changed).unwrap();
+        forge_stored(&world);
+        let set = world.vault.set(&id("a")).unwrap();
+        world.vault.verify_stored(&set, "d").unwrap();
+        assert!(!ends_well(&world.vault, &set), "byte {index}");
+    }
+}
+
+#[test]
+fn with_the_stored_hash_forged_another_artifact_is_still_not_the_recorded_content() {
+    let world = world();
+    fs::copy(world.artifact_path("b", "d", "x"), world.artifact_path("a", "d", "x")).unwrap();
+    forge_stored(&world);
+    let set = world.vault.set(&id("a")).unwrap();
+    world.vault.verify_stored(&set, "d").unwrap();
+    let error = read(&world.vault, &set, "d", "x").unwrap_err();
+    assert!(error.to_string().ends_with("its content is not what was backed up"), "{error}");
+}
+
+#[test]
+fn a_description_with_a_path_for_a_name_is_not_followed() {
+    for (key, name) in [("datastore", "../b/d"), ("datastore", "/etc"), ("artifact", "../../x")] {
+        let world = world();
+        forge(&world, |content| {
+            let datastores = content["datastores"].as_object_mut().unwrap();
+            let mut contents = datastores.remove("d").unwrap();
+            if key == "artifact" {
+                contents["artifacts"][0]["name"] = name.into();
+                datastores.insert("d".into(), contents);
+            } else {
+                datastores.insert(name.into(), contents);
+            }
+        });
+        let error = world.vault.set(&id("a")).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{name}: {error:?}");
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_an_artifact_is_not_followed() {
+    let world = world();
+    let path = world.artifact_path("a", "d", "x");
+    let aside = world.home.path().join("aside");
+    fs::rename(&path, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &path).unwrap();
+    assert_eq!(looks(&world, &world.vault), ALL);
+}

@@ -1,0 +1,39 @@
+//! The smallest command that asks a plugin a question, from the start of the process to its end,
+//! over a Rust program that does nothing, built in the same profile.
+//!
+//! Everything that is done once (install, grant, compile ahead of time) is done before; what is
+//! measured is what an operator waits for at the prompt. Each measurement is a new process.
+
+use std::process::Command;
+
+use anyhow::Result;
+use stage::{Programs, Shop};
+
+use super::Figures;
+use super::statistics::{in_turns, median_ms};
+use crate::workspace::Workspace;
+use crate::{process, screen};
+
+/// How many processes of each kind.
+const ROUNDS: usize = 200;
+/// Of these first ones nothing is kept: they bring the files into memory.
+const ROUNDS_BEFORE: usize = 5;
+
+/// The question: how the directory with the keys is. Its plugin answers without other programs.
+const QUESTION: &[&str] = &["verify", "--only", "keys"];
+
+pub(super) fn run(workspace: &Workspace) -> Result<Figures> {
+    let folder = workspace.empty_scratch("bench/cold-ask")?;
+    let shop = Shop::open(&folder, &Programs::below(&workspace.target)?)?;
+    let ask = || process::timed(&mut shop.command(QUESTION));
+    let start_nothing = || process::timed(&mut Command::new(workspace.program("empty-program")));
+    in_turns(ROUNDS_BEFORE, ask, start_nothing)?;
+    let (ours, nothing) = in_turns(ROUNDS, ask, start_nothing)?;
+    let (ours_ms, nothing_ms) = (median_ms(&ours), median_ms(&nothing));
+    screen::say(format_args!("medians of {ROUNDS} each: {ours_ms:.2} ms, {nothing_ms:.2} ms"));
+    Ok(Figures::from([
+        ("cold-ask-ms", ours_ms),
+        ("cold-ask-ratio", ours_ms / nothing_ms),
+        ("empty-program-ms", nothing_ms),
+    ]))
+}

@@ -1,0 +1,306 @@
+//! The sample application, upgraded by the real binary through the real plugins, killed for real.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
+
+use std::process::Stdio;
+
+use stage::{Programs, Ran, Shop};
+use tempfile::TempDir;
+
+const BEFORE: &str = "before";
+const UNRECORDED: &str = "unrecorded";
+const RECORDED: &str = "recorded";
+
+/// A shop at a release; the folder goes with it.
+fn shop_at(release: &str) -> (Shop, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = Shop::open(folder.path(), &Programs::beside_this_test().unwrap()).unwrap();
+    if release != "1.0.0" {
+        expect(&shop.vaultup(&["run", "--to", release]).unwrap(), 0);
+    }
+    (shop, folder)
+}
+
+#[track_caller]
+fn expect(ran: &Ran, status: i32) {
+    assert_eq!(ran.status, Some(status), "{}", ran.shown());
+}
+
+#[test]
+fn an_upgrade_succeeds_and_keeps_every_row() {
+    let (shop, _folder) = shop_at("1.0.0");
+    let before = shop.digest().unwrap();
+    expect(&shop.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
+    assert_eq!(shop.schema().unwrap(), (2, false));
+    assert_eq!(shop.digest().unwrap(), before);
+}
+
+#[test]
+fn a_failure_before_the_migration_redeploys_the_previous_release() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.install("3.0.0", &["migrate-fails-before"]).unwrap();
+    let before = shop.digest().unwrap();
+    let ran = shop.vaultup(&["run", "--to", "3.0.0"]).unwrap();
+    expect(&ran, 3);
+    assert!(ran.errors.contains("decided: redeploy"), "{}", ran.shown());
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
+    assert_eq!((shop.schema().unwrap(), shop.digest().unwrap()), ((2, false), before));
+}
+
+#[test]
+fn a_failure_after_the_migration_restores_and_redeploys() {
+    for fault in ["migrate-fails-half-way", "never-ready", "exit-at-start"] {
+        let (shop, _folder) = shop_at("2.0.0");
+        shop.install("3.0.0", &[fault]).unwrap();
+        let before = shop.digest().unwrap();
+        let ran = shop.vaultup(&["run", "--to", "3.0.0"]).unwrap();
+        expect(&ran, 3);
+        assert!(ran.errors.contains("decided: restore and redeploy"), "{}", ran.shown());
+        assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"), "{fault}");
+        assert_eq!((shop.schema().unwrap(), shop.digest().unwrap()), ((2, false), before));
+    }
+}
+
+#[test]
+fn a_release_that_lies_about_its_version_is_not_accepted() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.write_stack_file("\n[policy]\nloss-budget = \"5m\"\n").unwrap();
+    shop.install("3.0.0", &["wrong-version"]).unwrap();
+    let before = shop.digest().unwrap();
+    expect(&shop.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 3);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
+    assert_eq!((shop.schema().unwrap(), shop.digest().unwrap()), ((2, false), before));
+}
+
+/// What a scenario ends with, whatever was killed on the way.
+struct Scenario {
+    name: &'static str,
+    from: &'static str,
+    to: &'static str,
+    faults: &'static [&'static str],
+    allowed: &'static [(&'static str, i32)],
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "upgrade", from: "1.0.0", to: "2.0.0", faults: &[], allowed: &[("2.0.0", 0)] },
+    Scenario {
+        name: "breaking upgrade",
+        from: "2.0.0",
+        to: "3.0.0",
+        faults: &[],
+        allowed: &[("3.0.0", 0), ("2.0.0", 3)],
+    },
+    Scenario {
+        name: "failure before the migration",
+        from: "2.0.0",
+        to: "3.0.0",
+        faults: &["migrate-fails-before"],
+        allowed: &[("2.0.0", 3)],
+    },
+    Scenario {
+        name: "failure after the migration",
+        from: "2.0.0",
+        to: "3.0.0",
+        faults: &["migrate-fails-half-way"],
+        allowed: &[("2.0.0", 3)],
+    },
+];
+
+#[test]
+fn a_kill_at_every_instant_of_every_effect_loses_nothing() {
+    let (mut covered, mut total) = (0, 0);
+    for scenario in SCENARIOS {
+        for effect in 1..=effects_of(scenario) {
+            for instant in [BEFORE, UNRECORDED, RECORDED] {
+                total += 1;
+                kill_and_resume(scenario, effect, instant);
+                covered += 1;
+            }
+        }
+    }
+    figure(&format!("crash points covered {covered}/{total}"));
+    assert_eq!(covered, total);
+}
+
+/// How many effects a scenario has when nothing is killed.
+fn effects_of(scenario: &Scenario) -> u32 {
+    let (shop, _folder) = shop_at(scenario.from);
+    shop.install(scenario.to, scenario.faults).unwrap();
+    drop(shop.vaultup(&["run", "--to", scenario.to]).unwrap());
+    u32::try_from(steps(&shop).len()).unwrap()
+}
+
+fn kill_and_resume(scenario: &Scenario, effect: u32, instant: &str) {
+    let what = format!("{}, effect {effect}, {instant}", scenario.name);
+    let (shop, _folder) = shop_at(scenario.from);
+    shop.install(scenario.to, scenario.faults).unwrap();
+    let before = shop.digest().unwrap();
+    let killed = shop.vaultup_killed(&["run", "--to", scenario.to], effect, instant).unwrap();
+    assert_eq!(killed.status, None, "{what}: not killed: {}", killed.shown());
+    let resumed = shop.vaultup(&["resume"]).unwrap();
+    // A kill after the last effect leaves a run that has ended: there is nothing to resume.
+    let ended = if resumed.status == Some(1) { ended_as(&shop) } else { resumed.status };
+    let serving = shop.serving().unwrap().unwrap_or_default();
+    let end = (serving.as_str(), ended.unwrap_or(-1));
+    assert!(scenario.allowed.contains(&end), "{what}: {end:?}: {}", resumed.shown());
+    assert_eq!(shop.digest().unwrap(), before, "{what}: rows differ");
+    let schema = end.0.split('.').next().and_then(|major| major.parse().ok()).unwrap();
+    assert_eq!(shop.schema().unwrap(), (schema, false), "{what}");
+    nothing_ran_twice(&shop, &what);
+}
+
+/// The exit code that belongs to the last run's end.
+fn ended_as(shop: &Shop) -> Option<i32> {
+    let status = shop.vaultup(&["status", "--format", "json"]).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status.output).unwrap();
+    match status["run"]["state"].as_str() {
+        Some("upgraded") => Some(0),
+        Some("rolled back") => Some(3),
+        _ => None,
+    }
+}
+
+fn steps(shop: &Shop) -> Vec<serde_json::Value> {
+    let report = shop.vaultup(&["report", "--format", "json"]).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report.output).unwrap();
+    report["steps"].as_array().unwrap().clone()
+}
+
+/// No effect has two outcomes, and no migration was begun twice by one plan.
+fn nothing_ran_twice(shop: &Shop, what: &str) {
+    let steps = steps(shop);
+    let mut numbers: Vec<_> = steps.iter().map(|step| step["number"].as_u64()).collect();
+    let count = numbers.len();
+    numbers.dedup();
+    assert_eq!(numbers.len(), count, "{what}: an effect was begun twice");
+    let migrations = steps.iter().filter(|step| {
+        step["what"].as_str().unwrap().starts_with("migrate orders to")
+    });
+    assert!(migrations.count() <= 1, "{what}: the migration was begun twice");
+}
+
+#[test]
+fn a_kill_in_the_middle_of_the_migration_is_survived() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
+    let before = shop.digest().unwrap();
+    let mut child = shop
+        .command(&["run", "--to", "3.0.0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the migration is half-way", || shop.schema().is_ok_and(|(_, dirty)| dirty));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let resumed = shop.vaultup(&["resume"]).unwrap();
+    let end = (shop.serving().unwrap().unwrap_or_default(), resumed.status);
+    let known = [("3.0.0".to_owned(), Some(0)), ("2.0.0".to_owned(), Some(3))];
+    assert!(known.contains(&end), "{end:?}: {}", resumed.shown());
+    assert_eq!(shop.digest().unwrap(), before);
+}
+
+#[test]
+fn the_application_survives_the_death_of_vaultup() {
+    let (shop, _folder) = shop_at("1.0.0");
+    let killed = shop.vaultup_killed(&["run", "--to", "2.0.0"], 2, RECORDED).unwrap();
+    assert_eq!(killed.status, None);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"));
+}
+
+#[test]
+fn of_two_runs_at_once_exactly_one_proceeds_and_the_other_names_it() {
+    let (shop, _folder) = shop_at("1.0.0");
+    shop.install("2.0.0", &["migrate-slow-ms=50"]).unwrap();
+    let spawn = || {
+        let mut command = shop.command(&["run", "--to", "2.0.0"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let children = [spawn(), spawn()];
+    let process_ids = children.each_ref().map(std::process::Child::id);
+    let ended = children.map(|child| child.wait_with_output().unwrap());
+    let done: Vec<bool> = ended.iter().map(|output| output.status.code() == Some(0)).collect();
+    assert_eq!(done.iter().filter(|done| **done).count(), 1, "{ended:?}");
+    let (winner, loser) = if done[0] { (0, 1) } else { (1, 0) };
+    let said = String::from_utf8_lossy(&ended[loser].stderr).into_owned();
+    assert!(said.contains(&process_ids[winner].to_string()) || said.contains("runs already"),
+        "{said}");
+}
+
+#[test]
+fn a_holder_that_was_overtaken_can_change_nothing_more() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
+    let mut child = shop
+        .command(&["run", "--to", "3.0.0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the migration is half-way", || shop.schema().is_ok_and(|(_, dirty)| dirty));
+    expect(&shop.vaultup(&["unlock", "--yes"]).unwrap(), 0);
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(1), "an overtaken run must not go on");
+    assert_ne!(shop.serving().unwrap().as_deref(), Some("3.0.0"));
+    let resumed = shop.vaultup(&["resume"]).unwrap();
+    assert!(matches!(resumed.status, Some(0 | 3)), "{}", resumed.shown());
+}
+
+#[test]
+fn a_rehearsal_leaves_nothing_behind() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.write_stack_file(&shop.rehearsal().unwrap()).unwrap();
+    let before = shop.tree().unwrap();
+    expect(&shop.vaultup(&["rehearse", "--to", "3.0.0"]).unwrap(), 0);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
+    assert_eq!(shop.tree().unwrap(), before);
+}
+
+#[test]
+fn a_backup_can_be_taken_proven_and_restored_by_hand() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.stop().unwrap();
+    let created = shop.vaultup(&["backup", "create", "--format", "json"]).unwrap();
+    expect(&created, 0);
+    let last: serde_json::Value =
+        serde_json::from_str(created.output.lines().last().unwrap()).unwrap();
+    let set = last["set"].as_str().unwrap().to_owned();
+    let before = shop.digest().unwrap();
+    shop.start().unwrap();
+    shop.add_orders(5).unwrap();
+    assert_ne!(shop.digest().unwrap(), before);
+    expect(&shop.vaultup(&["backup", "prove", &set]).unwrap(), 0);
+    expect(&shop.vaultup(&["restore", &set, "--yes"]).unwrap(), 0);
+    assert_eq!(shop.digest().unwrap(), before);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
+}
+
+#[test]
+fn a_plan_whose_preconditions_changed_is_refused() {
+    let (shop, _folder) = shop_at("1.0.0");
+    expect(&shop.vaultup(&["plan", "--to", "2.0.0", "--save", "saved.plan"]).unwrap(), 0);
+    shop.write_stack_file("\n[policy]\nloss-budget = \"1m\"\n").unwrap();
+    let refused = shop.vaultup(&["run", "--plan", "saved.plan"]).unwrap();
+    assert!(refused.errors.contains("VU0403"), "{}", refused.shown());
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"));
+    shop.write_stack_file("").unwrap();
+    expect(&shop.vaultup(&["run", "--plan", "saved.plan"]).unwrap(), 0);
+}
+
+#[track_caller]
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Publishes a figure where `cargo xtask` collects them.
+fn figure(text: &str) {
+    use std::io::Write as _;
+    let Ok(path) = std::env::var("VAULTUP_FIGURES") else { return };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    writeln!(file.unwrap(), "{text}").unwrap();
+}
