@@ -36,8 +36,13 @@ pub struct Arguments {
 #[derive(Clone, Debug, Args)]
 pub struct Global {
     /// The stack file.
-    #[arg(long, global = true, value_name = "FILE", default_value = "vaultup.toml",
-          env = "VAULTUP_STACK_FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "vaultup.toml",
+        env = "VAULTUP_STACK_FILE"
+    )]
     pub stack_file: PathBuf,
     /// `json`: one JSON object a line on standard output.
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]

@@ -1,10 +1,10 @@
 //! What this machine gives, taken from the world once: places, time, environment, signals, and the
 //! process that compiles plugins.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use journal::Owner;
 use model::Name;
@@ -12,7 +12,7 @@ use registry::{Bundled, PluginStore};
 use runner::barrier::{Barrier, Instant, Open};
 use runner::news::Listener;
 use runner::{Machinery, Platform, Project};
-use sandbox::{CompileLimits, CompilerCommand, Sandbox, Settings};
+use sandbox::{COMPILER_MS_MAX, CompilerCommand, Sandbox, Settings};
 use system::Places;
 use system::clock::SystemClock;
 use system::process::ProcessIdentity;
@@ -34,7 +34,7 @@ const CRASH_VARIABLE: &str = "VAULTUP_TEST_CRASH";
 pub fn gather(listener: Arc<dyn Listener>) -> Result<Machinery, Fault> {
     let places = Places::of_this_user()?;
     let executable = executable()?;
-    let sandbox = Sandbox::new(Settings { cache_directory: places.cache.join("compiled") })?;
+    let sandbox = Sandbox::new(&Settings { cache_directory: places.cache.join("compiled") })?;
     let store = PluginStore::open(&places.data)?;
     let (cancel, hold) = watch_signals();
     Ok(Machinery {
@@ -42,13 +42,14 @@ pub fn gather(listener: Arc<dyn Listener>) -> Result<Machinery, Fault> {
         clock: Arc::new(SystemClock::new()),
         sandbox,
         store,
+        bundled: Bundled::beside(&executable),
         compiler: CompilerCommand {
-            program: executable,
+            program: executable.clone(),
             arguments: vec![OsString::from("compile-plugin")],
-            limits: CompileLimits::default(),
+            deadline: Duration::from_millis(COMPILER_MS_MAX),
         },
         owner: owner()?,
-        environment: environment(),
+        environment: std::env::vars_os().collect(),
         listener,
         barrier: barrier(),
         cancel,
@@ -99,14 +100,6 @@ pub async fn open(
     Ok((Platform::open(machinery, project).await?, vault))
 }
 
-/// The plugins that came with vaultup.
-///
-/// # Errors
-/// When the executable's own path cannot be had.
-pub fn bundled() -> Result<Bundled, CliError> {
-    Ok(Bundled::beside(&executable()?))
-}
-
 /// Runs a future to its end on one thread: plugins run one at a time, and starting up is quick.
 ///
 /// # Errors
@@ -121,23 +114,14 @@ fn executable() -> Result<std::path::PathBuf, CliError> {
     std::env::current_exe().map_err(|error| CliError::Start(error.to_string()))
 }
 
-fn environment() -> BTreeMap<String, String> {
-    let text = |(name, value): (OsString, OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    std::env::vars_os().filter_map(text).collect()
-}
-
 fn owner() -> Result<Owner, Fault> {
     let identity = ProcessIdentity::current()?;
-    let user = std::env::var("USER").unwrap_or_else(|_| {
-        format!("user {}", rustix::process::getuid().as_raw())
-    });
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let user = std::env::var("USER")
+        .unwrap_or_else(|_| format!("user {}", rustix::process::getuid().as_raw()));
     Ok(Owner {
-        host,
-        process_id: identity.process_id(),
-        process_started: identity.to_string(),
+        host: identity.host.clone(),
+        process_id: identity.process_id,
+        process_started: identity.started(),
         user,
         command: std::env::args().collect::<Vec<_>>().join(" ").chars().take(200).collect(),
     })

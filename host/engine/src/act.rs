@@ -156,10 +156,7 @@ impl Act {
     /// Whether it can destroy data, so that a proven backup of this run must exist before it.
     #[must_use]
     pub fn needs_proof(&self) -> bool {
-        matches!(
-            self,
-            Self::Migrate(_) | Self::Apply(..) | Self::Switch(_) | Self::DiscardAside(_)
-        )
+        matches!(self, Self::Migrate(_) | Self::Apply(..) | Self::Switch(_) | Self::DiscardAside(_))
     }
 
     /// What happens to it after a crash when its outcome is not known.

@@ -184,8 +184,10 @@ impl Decision {
         match choice {
             Choice::Redeploy => "no schema changed".to_owned(),
             Choice::RedeployKeepingData => {
-                format!("the schema of {name} changed, and a rehearsal showed that the previous \
-                         release runs on it")
+                format!(
+                    "the schema of {name} changed, and a rehearsal showed that the previous \
+                         release runs on it"
+                )
             }
             Choice::RestoreAndRedeploy => format!(
                 "the schema of {name} {}, and the previous release {} on it",
@@ -389,9 +391,7 @@ mod tests {
             applied: Vec::new(),
         };
         let before = schema("2", "aa", false);
-        let state = |after| {
-            schema_state(Some(&before), &after, Some("3"), MigrationState::Ended)
-        };
+        let state = |after| schema_state(Some(&before), &after, Some("3"), MigrationState::Ended);
         assert_eq!(state(Ok(Some(schema("2", "aa", false)))), SchemaState::Unchanged);
         assert_eq!(state(Ok(Some(schema("3", "bb", false)))), SchemaState::Changed);
         assert_eq!(state(Ok(Some(schema("3", "bb", true)))), SchemaState::Partial);

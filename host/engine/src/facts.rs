@@ -173,8 +173,7 @@ impl Facts {
             let before = plan.snapshot.datastores.get(name).and_then(|seen| seen.schema.as_ref());
             let unread = || Err("it was not observed".to_owned());
             let after = survey.schemas.get(name).cloned().unwrap_or_else(unread);
-            let migration =
-                self.migrations.get(name).copied().unwrap_or(MigrationState::NotBegun);
+            let migration = self.migrations.get(name).copied().unwrap_or(MigrationState::NotBegun);
             let input = Input {
                 schema: schema_state(before, &after, its.expected.as_deref(), migration),
                 migration,

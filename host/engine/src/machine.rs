@@ -325,8 +325,10 @@ impl Machine {
                 } else if !self.facts.changed {
                     self.end(Ending::Unchanged(failure));
                 } else if failure.unknown {
-                    self.end(Ending::Held(format!("it is not known what became of: {}",
-                        failure.message)));
+                    self.end(Ending::Held(format!(
+                        "it is not known what became of: {}",
+                        failure.message
+                    )));
                 } else if self.plan.hold_on_failure || self.plan.intent == Intent::Restore {
                     self.end(Ending::Held(failure.message));
                 } else {
@@ -338,8 +340,10 @@ impl Machine {
                 self.clean_on();
             }
             Course::Surveying { .. } => {
-                self.end(Ending::Held(format!("the way back could not be decided: {}",
-                    failure.message)));
+                self.end(Ending::Held(format!(
+                    "the way back could not be decided: {}",
+                    failure.message
+                )));
             }
             Course::Returning { .. } => {
                 self.end(Ending::Held(format!("the way back failed: {}", failure.message)));

@@ -151,8 +151,7 @@ impl Step {
     /// Removing a copy is always allowed: nobody's data lies there.
     #[must_use]
     pub fn needs_proof(&self) -> bool {
-        let removes_copy =
-            self.target != Target::Live && matches!(self.act, Act::DiscardAside(_));
+        let removes_copy = self.target != Target::Live && matches!(self.act, Act::DiscardAside(_));
         self.act.needs_proof() && !removes_copy
     }
 }

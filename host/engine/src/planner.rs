@@ -8,16 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::Name;
-use model::contract::{
-    Consistency, MigrateRequest, Severity, Target, Traffic, Wave,
-};
+use model::contract::{Consistency, MigrateRequest, Severity, Target, Traffic, Wave};
 use model::release::{DatastoreRelease, MigrateBy, MigrationClass, Release};
 use model::stack::{OnFailure, Stack, WaveSize};
 
 use crate::act::{Act, Migrate, Purpose};
-use crate::plan::{
-    DatastorePlan, Estimate, Intent, PLAN_FORMAT, Plan, Preconditions, Step,
-};
+use crate::plan::{DatastorePlan, Estimate, Intent, PLAN_FORMAT, Plan, Preconditions, Step};
 use crate::snapshot::Snapshot;
 
 /// Bytes a second that estimates assume for taking, proving and restoring a backup until a run
@@ -207,9 +203,8 @@ fn obstacles(question: &Question<'_>, from: &str) -> Vec<Obstacle> {
     if from == to && question.intent == Intent::Upgrade {
         return vec![Obstacle::AlreadyThere(to)];
     }
-    let reachable = semver::Version::parse(from).is_ok_and(|version| {
-        question.next.from.iter().any(|pattern| pattern.matches(&version))
-    });
+    let reachable = semver::Version::parse(from)
+        .is_ok_and(|version| question.next.from.iter().any(|pattern| pattern.matches(&version)));
     if !question.next.from.is_empty() && !reachable {
         let allowed = question.next.from.iter().map(|p| String::from(p.clone()));
         let allowed = allowed.collect::<Vec<_>>().join(", ");
@@ -283,9 +278,8 @@ fn datastores(
             migrated_at_start_by: at_start,
             proof_required: its.proof,
             expected: release.and_then(|release| release.schema.clone()),
-            declared_compatible: release.is_some_and(|release| {
-                release.migration == MigrationClass::Compatible
-            }),
+            declared_compatible: release
+                .is_some_and(|release| release.migration == MigrationClass::Compatible),
             rehearsed_compatible: rehearsed.contains(name),
             restorable: snapshot.datastores.get(name).is_some_and(|seen| seen.restorable),
         };
@@ -446,9 +440,8 @@ fn estimate(plan: &Plan) -> Estimate {
         Act::Migrate(_) | Act::Stop(_) | Act::Fetch(_) => ACT_SECONDS,
         _ => 1,
     };
-    let held_from = plan.steps.iter().position(|step| {
-        matches!(step.act, Act::Stop(_) | Act::HoldTraffic(_))
-    });
+    let held_from =
+        plan.steps.iter().position(|step| matches!(step.act, Act::Stop(_) | Act::HoldTraffic(_)));
     let held = held_from.and_then(|from| plan.steps.get(from..)).unwrap_or(&[]);
     let until_verified = held.iter().take_while(|step| !matches!(step.act, Act::Smoke(_)));
     let restores = plan.datastores.keys().map(|name| 2 * seconds_of(plan, name)).sum::<u64>();

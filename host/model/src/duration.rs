@@ -87,15 +87,32 @@ mod tests {
             ("1d2h3m4s5ms", 93_784_005),
         ];
         for (text, milliseconds) in cases {
-            assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(milliseconds), "{text}");
+            assert_eq!(
+                parse_duration(text).unwrap(),
+                Duration::from_millis(milliseconds),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_could_be_meant_in_two_ways_is_refused() {
         let wrong = [
-            "", "30", "s", "1.5h", "30m1h", "1h1h", "1h 30m", "-1s", "+1s", "1S", "1w", "½h",
-            "99999999999999999999s", "18446744073709551615d", "1s1",
+            "",
+            "30",
+            "s",
+            "1.5h",
+            "30m1h",
+            "1h1h",
+            "1h 30m",
+            "-1s",
+            "+1s",
+            "1S",
+            "1w",
+            "½h",
+            "99999999999999999999s",
+            "18446744073709551615d",
+            "1s1",
         ];
         for text in wrong {
             assert!(parse_duration(text).is_err(), "{text}");

@@ -55,10 +55,7 @@ pub fn interpolate(
 ///
 /// # Errors
 /// As [`interpolate`], with an empty pointer.
-pub fn interpolate_text(
-    text: &str,
-    variables: &BTreeMap<String, String>,
-) -> Result<String, Error> {
+pub fn interpolate_text(text: &str, variables: &BTreeMap<String, String>) -> Result<String, Error> {
     filled(text, &Names { variables, reserved: &BTreeSet::new() }, "")
 }
 
@@ -110,7 +107,7 @@ fn filled(text: &str, names: &Names<'_>, pointer: &str) -> Result<String, Error>
                 return Err(broken(format!("`{shown}` begins a variable that does not end")));
             };
             match names.value(name, pointer)? {
-                Filled::Last(value) => result.push_str(&value),
+                Filled::Last(value) => result.push_str(value),
                 Filled::Reserved => result.push_str(&from[..from.len() - after.len()]),
                 // A later pass must not read what this one filled in.
                 Filled::ReadAgain(value) => {
@@ -155,12 +152,8 @@ impl<'n> Names<'n> {
             Some(value) if self.reserved.is_empty() => Ok(Filled::Last(value)),
             Some(value) => Ok(Filled::ReadAgain(value)),
             None => {
-                let known: BTreeSet<&str> = self
-                    .variables
-                    .keys()
-                    .chain(self.reserved.iter())
-                    .map(String::as_str)
-                    .collect();
+                let known: BTreeSet<&str> =
+                    self.variables.keys().chain(self.reserved.iter()).map(String::as_str).collect();
                 Err(Error::UnknownVariable {
                     name: shown(name),
                     pointer: pointer.to_owned(),
@@ -254,8 +247,11 @@ mod tests {
         let both: BTreeMap<String, String> =
             host.clone().into_iter().chain(plugin.clone()).collect();
         let texts = [
-            "${stack.directory}/${instance}", "$${instance}", "$${stack.directory} ${target}",
-            "$${${instance}", "{${target}}${instance}",
+            "${stack.directory}/${instance}",
+            "$${instance}",
+            "$${stack.directory} ${target}",
+            "$${${instance}",
+            "{${target}}${instance}",
         ];
         for text in texts {
             let value = Value::from(text);

@@ -182,10 +182,7 @@ fn read_root(mut root: Table<'_>, reader: &mut Reader<'_>) -> Option<Lock> {
     Some(Lock { plugins: plugins? })
 }
 
-fn read_plugins(
-    node: &Node<'_>,
-    reader: &mut Reader<'_>,
-) -> Option<BTreeMap<Name, LockedPlugin>> {
+fn read_plugins(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<BTreeMap<Name, LockedPlugin>> {
     let items = node.list(reader, PLUGINS_MAX)?;
     let read = all(items
         .iter()
@@ -371,14 +368,13 @@ mod tests {
     fn a_plugin_is_granted_changed_not_granted_or_absent() {
         let lock = lock();
         let digest = format!("blake3:{}", "0f".repeat(32));
-        let standing = |name: &str, digest: &str| match lock
-            .granted(&Name::parse(name).unwrap(), digest)
-        {
-            Standing::Granted(..) => "granted",
-            Standing::NotGranted(_) => "not granted",
-            Standing::Changed(_) => "changed",
-            Standing::Absent => "absent",
-        };
+        let standing =
+            |name: &str, digest: &str| match lock.granted(&Name::parse(name).unwrap(), digest) {
+                Standing::Granted(..) => "granted",
+                Standing::NotGranted(_) => "not granted",
+                Standing::Changed(_) => "changed",
+                Standing::Absent => "absent",
+            };
         assert_eq!(standing("helm", &digest), "granted");
         assert_eq!(standing("zebra", &digest), "not granted");
         assert_eq!(standing("helm", "blake3:00"), "changed");
@@ -419,7 +415,8 @@ mod tests {
                 let granted = &whole.plugins[&Name::parse("helm").unwrap()].grant;
                 let needs = granted.as_ref().map(|grant| &grant.needs);
                 for plugin in read.plugins.values() {
-                    assert!(plugin.grant.is_none() || plugin.grant.as_ref().map(|g| &g.needs) == needs);
+                    let read = plugin.grant.as_ref().map(|grant| &grant.needs);
+                    assert!(read.is_none() || read == needs);
                 }
             }
         }

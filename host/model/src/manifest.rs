@@ -2,6 +2,7 @@
 //! section `vaultup:manifest`, so it is read without running a line of the plugin.
 //!
 //! ```
+//! # use vaultup_model as model;
 //! let text = r#"
 //! format      = 1
 //! name        = "helm"

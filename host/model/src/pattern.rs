@@ -136,8 +136,11 @@ pub fn shown(text: &str) -> String {
 
 fn is_visible(c: char) -> bool {
     // Besides control characters: marks that reorder or hide what a terminal shows.
-    !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    let is_mark = matches!(c, '\u{ad}' | '\u{61c}' | '\u{feff}')
+        || ('\u{200b}'..='\u{200f}').contains(&c)
+        || ('\u{2028}'..='\u{202e}').contains(&c)
+        || ('\u{2060}'..='\u{2069}').contains(&c);
+    !c.is_control() && !is_mark
 }
 
 impl fmt::Display for Pattern {

@@ -123,9 +123,9 @@ impl<'t> Table<'t> {
         })
     }
 
-    /// Where a key stands; the table itself if it does not.
+    /// Where the value of a key stands; the table itself if it does not.
     pub(crate) fn spot_of(&self, key: &str) -> Spot {
-        self.entries.get(key).map_or(self.spot, |entry| entry.spot)
+        self.entries.get(key).map_or(self.spot, |entry| entry.tree.spot)
     }
 
     /// Of these keys exactly one must be there: that one.
@@ -416,9 +416,9 @@ impl<'t> Node<'t> {
             }
             TreeValue::Table(_) => {
                 let table = self.table(reader)?;
-                let pairs = table.each().map(|(key, _, node)| {
-                    node.json(reader).map(|value| (key.to_owned(), value))
-                });
+                let pairs = table
+                    .each()
+                    .map(|(key, _, node)| node.json(reader).map(|value| (key.to_owned(), value)));
                 all(pairs).map(|pairs| Value::Object(pairs.into_iter().collect()))
             }
         }

@@ -1,6 +1,7 @@
 //! `release.toml`: one version of the whole stack, as the product's vendor describes it.
 //!
 //! ```
+//! # use vaultup_model as model;
 //! let text = r#"
 //! format  = 1
 //! version = "2.5.0"
@@ -248,8 +249,22 @@ mod tests {
     #[test]
     fn what_is_no_pattern_is_refused() {
         let wrong = [
-            "", "x", "x.1", "2.x.1", "2.", ".2", "2.4.1.0", "2.4.1.x", "v2", "2.*", ">=2", "-1",
-            "2.4.1-rc", "99999999999999999999", " 2", "2 ",
+            "",
+            "x",
+            "x.1",
+            "2.x.1",
+            "2.",
+            ".2",
+            "2.4.1.0",
+            "2.4.1.x",
+            "v2",
+            "2.*",
+            ">=2",
+            "-1",
+            "2.4.1-rc",
+            "99999999999999999999",
+            " 2",
+            "2 ",
         ];
         for text in wrong {
             assert!(VersionPattern::try_from(text.to_owned()).is_err(), "{text}");

@@ -28,14 +28,14 @@ pub fn at<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
 
 /// Puts another value under a dotted key, if there is one.
 pub(crate) fn replace(value: &mut Value, key: &str, by: Value) {
-    let found = key.split('.').filter(|segment| !segment.is_empty()).try_fold(
-        value,
-        |value, segment| match value {
-            Value::Object(entries) => entries.get_mut(segment),
-            Value::Array(items) => items.get_mut(segment.parse::<usize>().ok()?),
-            _ => None,
-        },
-    );
+    let found =
+        key.split('.').filter(|segment| !segment.is_empty()).try_fold(value, |value, segment| {
+            match value {
+                Value::Object(entries) => entries.get_mut(segment),
+                Value::Array(items) => items.get_mut(segment.parse::<usize>().ok()?),
+                _ => None,
+            }
+        });
     if let Some(place) = found {
         *place = by;
     }

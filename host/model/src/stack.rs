@@ -1,6 +1,7 @@
 //! `vaultup.toml`: what is upgraded together, written once by the operator.
 //!
 //! ```
+//! # use vaultup_model as model;
 //! let text = r#"
 //! format = 1
 //!
@@ -319,9 +320,13 @@ impl Stack {
     /// be given as one text: `datastore.orders.written-by=api`.
     ///
     /// ```
-    /// # use model::{Name, stack::Stack};
-    /// let flags = [("directory", "/srv/shop"), ("health.http", "http://127.0.0.1:80/health"),
-    ///              ("datastore.orders.plugin", "files"), ("datastore.orders.directory", "/srv/o")];
+    /// # use vaultup_model::{Name, stack::Stack};
+    /// let flags = [
+    ///     ("directory", "/srv/shop"),
+    ///     ("health.http", "http://127.0.0.1:80/health"),
+    ///     ("datastore.orders.plugin", "files"),
+    ///     ("datastore.orders.directory", "/srv/orders"),
+    /// ];
     /// let flags: Vec<(String, String)> =
     ///     flags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     /// let stack = Stack::from_flags(&Name::parse("host").unwrap(), &flags).unwrap();

@@ -93,18 +93,19 @@ impl Tree {
             let root = DeValue::Table(table.into_inner());
             return Ok(Self { spot: Spot::START, value: convert(&root, &lines) });
         }
+        let mut errors: Vec<_> =
+            errors.iter().map(|e| (e.span().unwrap_or(0..0), e.message())).collect();
+        errors.sort_by_key(|(span, _)| span.start);
         let mut faults: Vec<Fault> = Vec::new();
-        for error in &errors {
-            let span = error.span().unwrap_or(0..0);
+        for (span, message) in errors {
             let place = lines.spot(span.start).in_file(file);
             // What follows a slip in the same line is caused by it.
-            if faults.iter().all(|known| known.place.line != place.line) {
-                let message = syntax_message(error.message(), text.get(span));
+            if faults.last().is_none_or(|known| known.place.line != place.line) {
+                let message = syntax_message(message, text.get(span));
                 let help = "correct the TOML here".to_owned();
                 faults.push(Fault { code: code::SYNTAX, place, message, help });
             }
         }
-        faults.sort_by_key(|fault| (fault.place.line, fault.place.column));
         faults.truncate(SYNTAX_FAULTS_MAX);
         Err(faults)
     }
@@ -128,9 +129,7 @@ fn convert(value: &DeValue<'_>, lines: &Lines<'_>) -> TreeValue {
             Ok(number) => TreeValue::Integer(number),
             Err(_) => TreeValue::OutOfRange(number.to_string()),
         },
-        DeValue::Float(number) => {
-            TreeValue::Number(number.as_str().parse().unwrap_or(f64::NAN))
-        }
+        DeValue::Float(number) => TreeValue::Number(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(truth) => TreeValue::Truth(*truth),
         DeValue::Datetime(moment) => TreeValue::Moment(moment.to_string()),
         DeValue::Array(items) => TreeValue::List(

@@ -279,7 +279,10 @@ impl Problem for Error {
                 format!("`vaultup plugin remove {found}`, then `vaultup plugin add` it again")
             }
             Self::LockFile { path, .. } => {
-                format!("check the rights of `{}`, or restore it from version control", path.display())
+                format!(
+                    "check the rights of `{}`, or restore it from version control",
+                    path.display()
+                )
             }
             Self::NoDigest { .. } => "copy the whole digest".to_owned(),
         })

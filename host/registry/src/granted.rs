@@ -176,10 +176,9 @@ impl Registry {
         };
         match &inspected.manifest.name == name {
             true => Ok((inspected, bytes)),
-            false => Err(Error::NameDiffers {
-                locked: name.clone(),
-                found: inspected.manifest.name,
-            }),
+            false => {
+                Err(Error::NameDiffers { locked: name.clone(), found: inspected.manifest.name })
+            }
         }
     }
 }

@@ -194,10 +194,8 @@ impl<'a> Outline<'a> {
 
 fn manifest_text(bytes: &[u8]) -> Result<&str, Error> {
     if bytes.len() > MANIFEST_BYTES_MAX {
-        let reason = format!(
-            "its manifest has {} bytes, {MANIFEST_BYTES_MAX} are allowed",
-            bytes.len()
-        );
+        let reason =
+            format!("its manifest has {} bytes, {MANIFEST_BYTES_MAX} are allowed", bytes.len());
         return Err(Error::Damaged(reason));
     }
     std::str::from_utf8(bytes).map_err(|_| Error::Damaged("its manifest is not UTF-8".into()))
@@ -263,10 +261,9 @@ fn check_import(manifest: &Manifest, import: &str) -> Result<(), Error> {
     };
     match is_asked {
         true => Ok(()),
-        false => Err(Error::ImportNotAsked {
-            plugin: manifest.name.clone(),
-            import: name.to_owned(),
-        }),
+        false => {
+            Err(Error::ImportNotAsked { plugin: manifest.name.clone(), import: name.to_owned() })
+        }
     }
 }
 

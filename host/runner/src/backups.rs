@@ -28,10 +28,7 @@ pub const IDENTITY_FILE: &str = "identity.txt";
 ///
 /// # Errors
 /// [`Error::Vault`].
-pub fn open_vault(
-    machinery: &Machinery,
-    project: &Project,
-) -> Result<(Vault, KeysOrigin), Error> {
+pub fn open_vault(machinery: &Machinery, project: &Project) -> Result<(Vault, KeysOrigin), Error> {
     let identity = machinery.places.configuration.join(IDENTITY_FILE);
     let backups = &project.stack.backups;
     let (keys, origin) = Keys::load_or_create(&identity, &backups.recipients)?;

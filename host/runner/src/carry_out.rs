@@ -62,12 +62,7 @@ pub async fn begin(platform: Platform, vault: Vault, plan: Plan) -> Result<Carri
     let beginning = Beginning { plan: plan.clone(), plan_id, vaultup: version };
     writer.append(&run, "run-begun", &beginning)?;
     let (machine, _) = Machine::begin(plan);
-    carrier(platform, vault, writer, directory, Run {
-        id: run,
-        machine,
-        began: clock,
-        last: clock,
-    })
+    carrier(platform, vault, writer, directory, Run { id: run, machine, began: clock, last: clock })
 }
 
 /// Takes up the last run, after a crash or a hold.

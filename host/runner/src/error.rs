@@ -32,7 +32,6 @@ pub const CODES: &[(u16, &str)] = &[
     (421, "file-unreadable"),
     (422, "plan-unreadable"),
     (423, "no-such-run"),
-    (424, "settings-invalid"),
     (425, "no-such-subject"),
     (426, "stopped-by-a-person"),
 ];
@@ -134,18 +133,6 @@ pub enum Error {
         /// Those that exist.
         known: String,
     },
-    /// The settings of a component or datastore do not fit its plugin.
-    #[error("settings of `{subject}`{}: {message}", pointer(.pointer))]
-    Settings {
-        /// The component or datastore.
-        subject: Name,
-        /// JSON pointer into the settings.
-        pointer: String,
-        /// What is wrong.
-        message: String,
-        /// Where it stands.
-        place: Option<Place>,
-    },
     /// A call of a plugin failed outside a run.
     #[error(transparent)]
     Call(#[from] sandbox::CallError),
@@ -220,7 +207,6 @@ impl Problem for Error {
             Self::Unreadable { .. } => 421,
             Self::PlanUnreadable { .. } => 422,
             Self::NoSuchRun(_) => 423,
-            Self::Settings { .. } => 424,
             Self::NoSuchSubject { .. } => 425,
             Self::Act { code, .. } => *code,
             _ => return self.inner().map_or(Code(408), Problem::code),
@@ -228,10 +214,7 @@ impl Problem for Error {
     }
 
     fn place(&self) -> Option<Place> {
-        match self {
-            Self::Settings { place, .. } => place.clone(),
-            _ => self.inner().and_then(Problem::place),
-        }
+        self.inner().and_then(Problem::place)
     }
 
     fn state(&self) -> Option<String> {
@@ -258,9 +241,6 @@ impl Problem for Error {
             Self::NoSuchRun(_) => "`vaultup status --all`".to_owned(),
             Self::InterfaceMissing { plugin, .. } => format!("`vaultup plugin inspect {plugin}`"),
             Self::Record { .. } => "use the vaultup that wrote it".to_owned(),
-            Self::Settings { subject, .. } => {
-                format!("correct the settings of `{subject}`, then `vaultup check`")
-            }
             Self::NoSuchSubject { .. } => "name one of these".to_owned(),
             Self::Unreadable { .. } | Self::Act { .. } => return None,
             _ => return self.inner().and_then(Problem::next),
@@ -273,7 +253,6 @@ impl Problem for Error {
             | Self::ReleaseNotFound { .. }
             | Self::PlanUnreadable { .. }
             | Self::NoSuchRun(_)
-            | Self::Settings { .. }
             | Self::NoSuchSubject { .. }
             | Self::InterfaceMissing { .. } => Exit::BadInput,
             _ => self.inner().map_or(Exit::Failed, Problem::exit),
@@ -287,10 +266,6 @@ fn known_releases(known: &[String]) -> String {
         [one] => format!("is {one}"),
         several => format!("are {}", several.join(", ")),
     }
-}
-
-fn pointer(pointer: &str) -> String {
-    if pointer.is_empty() { String::new() } else { format!(" at `{pointer}`") }
 }
 
 fn first(obstacles: &[Obstacle]) -> String {

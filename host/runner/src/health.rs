@@ -3,7 +3,7 @@
 //! same look (R57).
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
 use engine::act::Failure;
@@ -12,7 +12,7 @@ use model::contract::{Interface, Measured, Measurement, Target, Verdict};
 use model::stack::{Ask, Probe};
 use serde::Serialize;
 use serde_json::Value;
-use system::http::{Policy, Request};
+use system::http::{HostPort, NamedBy, Policy, Request};
 use system::process::{Command, Exit, Input, Output, OutputLimits};
 
 use crate::error::{Error, failures};
@@ -30,7 +30,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How much of an answer is kept to compare and to show.
-const PROBE_BYTES_MAX: usize = 1024 * 1024;
+const PROBE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// How long is waited for something to become well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,8 +170,7 @@ impl Platform {
         if !self.exports(name, Interface::HealthCheck) {
             return Ok(Vec::new());
         }
-        let call =
-            Call { subject: name, target, key: "probe", within: OBSERVE_WITHIN, releases };
+        let call = Call { subject: name, target, key: "probe", within: OBSERVE_WITHIN, releases };
         let operation = self.operation(&call)?;
         let plugin = self.plugin(name)?;
         let measured = plugin.health_probe(&self.quiet(), &operation).await;
@@ -202,9 +201,17 @@ impl Platform {
     ) -> Result<String, String> {
         let say = |error: &dyn std::fmt::Display| error.to_string();
         let url = model::interpolate_text(url, variables).map_err(|e| say(&e))?;
-        let policy = Policy::of_operator(&url).map_err(|e| say(&e))?;
-        let request = Request::get(&url, PROBE_WITHIN);
-        let response = system::http::send(&request, &policy).await.map_err(|e| say(&e))?;
+        let host = HostPort::of_url(&url).map_err(|e| say(&e))?;
+        let policy = Policy { allowed: vec![(host, NamedBy::Operator)] };
+        let request = Request {
+            method: "GET".to_owned(),
+            url,
+            headers: Vec::new(),
+            body: None,
+            deadline: PROBE_WITHIN,
+        };
+        let response = self.surroundings().http.send(&request, &policy).await;
+        let response = response.map_err(|e| say(&e))?;
         if response.status != status {
             return Err(format!("answered {}, expected {status}", response.status));
         }
@@ -236,19 +243,19 @@ impl Platform {
         let filled = command.iter().map(|text| model::interpolate_text(text, variables));
         let filled: Vec<String> = filled.collect::<Result<_, _>>().map_err(|e| say(&e))?;
         let (program, arguments) = filled.split_first().ok_or("the command is empty")?;
-        let environment = &self.machinery.environment;
-        let path = environment.get("PATH").map(OsString::from).unwrap_or_default();
         let directory = self.project.directory.clone();
-        let program = system::process::resolve_in(program, &directory, &path).map_err(|e| say(&e))?;
+        let path = self.search_path();
+        let program = system::process::resolve(OsStr::new(program), &directory, &path);
+        let program = program.map_err(|e| say(&e))?;
         let command = Command {
             program,
             arguments: arguments.iter().map(OsString::from).collect(),
-            environment: system::process::base_environment(environment),
+            environment: self.surroundings().environment.clone(),
             directory,
             input: Input::Empty,
             output: Output::Text,
             deadline: within,
-            limits: OutputLimits { bytes_max: PROBE_BYTES_MAX as u64, ..OutputLimits::default() },
+            limits: OutputLimits { bytes_max: PROBE_BYTES_MAX, ..OutputLimits::CONTRACT },
             memory_bytes_max: None,
             label: label.to_owned(),
         };
@@ -257,7 +264,10 @@ impl Platform {
         let redactor = self.redactor();
         match finished.exit {
             Exit::Status(0) => Ok("exit status 0".to_owned()),
-            exit => Err(redactor.redact(&format!("{exit}: {}", finished.errors_tail.trim()))),
+            exit => {
+                let said = format!("{exit}: {}", finished.errors_tail.trim());
+                Err(redactor.redact(&said).into_owned())
+            }
         }
     }
 

@@ -130,11 +130,5 @@ pub fn ended(effect: &Effect, outcome: &Outcome, elapsed: Duration) -> News {
 /// The news that a run begins or goes on.
 #[must_use]
 pub fn run(id: &str, plan: &Plan, steps: usize, resumed: bool) -> News {
-    News::Run {
-        run: id.to_owned(),
-        from: plan.from.clone(),
-        to: plan.to.clone(),
-        steps,
-        resumed,
-    }
+    News::Run { run: id.to_owned(), from: plan.from.clone(), to: plan.to.clone(), steps, resumed }
 }

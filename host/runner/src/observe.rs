@@ -135,11 +135,7 @@ impl Platform {
         })
     }
 
-    async fn pending(
-        &self,
-        name: &Name,
-        releases: Releases<'_>,
-    ) -> Result<Option<Pending>, Error> {
+    async fn pending(&self, name: &Name, releases: Releases<'_>) -> Result<Option<Pending>, Error> {
         let request = releases.next.and_then(|next| request_for(name, next));
         let Some(request) = request.filter(|_| self.exports(name, Interface::Migrate)) else {
             return Ok(None);
@@ -161,11 +157,7 @@ pub fn request_for(name: &Name, release: &Release) -> Option<MigrateRequest> {
         MigrateBy::Command { command, .. } => command.clone(),
         MigrateBy::AtStart { .. } => Vec::new(),
     };
-    Some(MigrateRequest {
-        datastore: name.to_string(),
-        command,
-        expected: its.schema.clone(),
-    })
+    Some(MigrateRequest { datastore: name.to_string(), command, expected: its.schema.clone() })
 }
 
 /// Whether a plugin says that it does not do this.

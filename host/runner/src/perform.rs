@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::act::{Act, Answer, Failure, Outcome};
 use engine::machine::{Effect, Machine};
-use model::Problem;
 use model::Name;
+use model::Problem;
 use model::contract::Target;
 use model::release::Release;
 use sandbox::{Artifacts, CallError, Mode, Session};

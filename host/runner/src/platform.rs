@@ -4,19 +4,18 @@
 //! with a project: it knows which plugin is whose, fills settings in, and opens sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::plan::Plan;
 use model::contract::{Interface, Operation, PluginError, ReleaseReference, Said, Target};
-use model::manifest::Runs;
 use model::release::Release;
 use model::{Name, settings};
 use sandbox::{
     Artifacts, BoxFuture, CompilerCommand, Inside, Mode, Observer, Plugin, Sandbox, Secrets,
-    Session,
+    Session, Surroundings,
 };
 use serde_json::Value;
 use system::Places;
@@ -27,8 +26,12 @@ use tokio::sync::watch;
 
 use crate::barrier::Barrier;
 use crate::error::Error;
-use crate::news::Listener;
+use crate::news::{Listener, News};
 use crate::project::Project;
+
+/// Variables of vaultup's own environment that every command gets; nothing else is handed on.
+const ENVIRONMENT_KEPT: [&str; 8] =
+    ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
 /// What this machine gives.
 #[derive(Clone)]
@@ -41,12 +44,14 @@ pub struct Machinery {
     pub sandbox: Sandbox,
     /// The plugins that were added.
     pub store: registry::PluginStore,
+    /// The plugins that came with vaultup.
+    pub bundled: registry::Bundled,
     /// Compiles a plugin in a process of its own.
     pub compiler: CompilerCommand,
     /// Who takes locks.
     pub owner: journal::Owner,
-    /// vaultup's own environment: secrets may come from it, nothing else does.
-    pub environment: BTreeMap<String, String>,
+    /// vaultup's own environment: secrets may come from it, and a few variables go to commands.
+    pub environment: BTreeMap<OsString, OsString>,
     /// Hears what happens.
     pub listener: Arc<dyn Listener>,
     /// Is told of the instants around an effect.
@@ -55,6 +60,27 @@ pub struct Machinery {
     pub cancel: watch::Receiver<bool>,
     /// Turns true when the run is to hold before its next effect.
     pub hold: watch::Receiver<bool>,
+}
+
+impl Machinery {
+    /// Finds, keeps and compares the plugins of the lock file in a directory.
+    #[must_use]
+    pub fn registry(&self, lock_directory: &Path) -> registry::Registry {
+        registry::Registry::new(self.store.clone(), self.bundled.clone(), lock_directory)
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        let kept = |name: &OsStr| ENVIRONMENT_KEPT.iter().any(|known| *known == name);
+        let environment = self.environment.iter().filter(|(name, _)| kept(name));
+        Surroundings {
+            environment: environment.map(|(n, v)| (n.clone(), v.clone())).collect(),
+            secret_directory: self.places.runtime.join("secrets"),
+            log_directory: self.places.state.join("logs"),
+            digests: system::process::Digests::default(),
+            http: system::http::Http::new(),
+            clock: self.clock.clone(),
+        }
+    }
 }
 
 /// The releases that operations are told of.
@@ -91,6 +117,7 @@ pub struct Platform {
     pub project: Project,
     plugins: BTreeMap<Name, Plugin>,
     secrets: Arc<KnownSecrets>,
+    surroundings: Arc<Surroundings>,
 }
 
 impl Platform {
@@ -103,14 +130,16 @@ impl Platform {
         let used = project.stack.components.values().map(|its| &its.plugin);
         let used = used.chain(project.stack.datastores.values().map(|its| &its.plugin));
         let used: BTreeSet<Name> = used.cloned().collect();
+        let registry = machinery.registry(&project.directory);
         let mut plugins = BTreeMap::new();
         for name in used {
-            let granted = registry::granted(&project.lock, &machinery.store, &name)?;
+            let granted = registry.granted(&project.lock, &name)?;
             let plugin = machinery.sandbox.load_or_compile(&granted, &machinery.compiler).await?;
             plugins.insert(name, plugin);
         }
-        let secrets = KnownSecrets::of(&machinery, &project);
-        let platform = Self { machinery, project, plugins, secrets: Arc::new(secrets) };
+        let secrets = Arc::new(KnownSecrets::read(&machinery, &project).await?);
+        let surroundings = Arc::new(machinery.surroundings());
+        let platform = Self { machinery, project, plugins, secrets, surroundings };
         platform.check_interfaces()?;
         platform.check_settings()?;
         Ok(platform)
@@ -150,12 +179,13 @@ impl Platform {
     /// # Errors
     /// [`Error::System`] when one cannot be read.
     pub fn tools(&self) -> Result<BTreeMap<String, String>, Error> {
-        let path = self.machinery.environment.get("PATH").map(OsString::from).unwrap_or_default();
-        let digests = system::process::Digests::default();
+        let directory = &self.project.directory;
+        let path = self.search_path();
         let mut tools = BTreeMap::new();
         for tool in self.plugins.values().flat_map(|plugin| &plugin.manifest().tools) {
-            if let Ok(program) = system::process::resolve(&tool.name, &path) {
-                let digest = digests.digest(&program)?;
+            let found = system::process::resolve(OsStr::new(&tool.name), directory, &path);
+            if let Ok(program) = found {
+                let digest = self.surroundings.digests.digest(&program)?;
                 tools.insert(program.display().to_string(), format!("blake3:{digest}"));
             }
         }
@@ -211,8 +241,20 @@ impl Platform {
             cancel: self.machinery.cancel.clone(),
             inside: self.inside(),
             redactor: self.secrets.redactor(),
-            clock: self.machinery.clock.clone(),
+            surroundings: self.surroundings.clone(),
         }
+    }
+
+    /// Where programs are looked up.
+    #[must_use]
+    pub fn search_path(&self) -> OsString {
+        self.surroundings.environment.get(OsStr::new("PATH")).cloned().unwrap_or_default()
+    }
+
+    /// What every command gets and where it leaves what nobody waits for.
+    #[must_use]
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
     }
 
     /// Blots secrets out.
@@ -254,10 +296,8 @@ impl Platform {
             _ => base.clone(),
         };
         let variables = self.variables(call.target, call.releases);
-        let reserved = self.plugin(call.subject).map(reserved_variables)?;
-        let versions = ["release.version", "previous.version"].map(str::to_owned);
-        let reserved = reserved.into_iter().chain(versions).collect();
-        Ok(model::interpolate(&merged, &variables, &reserved)?)
+        let manifest = self.plugin(call.subject)?.manifest();
+        Ok(manifest.interpolate_settings(&merged, &variables)?)
     }
 
     fn reference(&self, release: &Release, subject: &Name, entry: &Name) -> ReleaseReference {
@@ -278,18 +318,17 @@ impl Platform {
     fn inside(&self) -> Inside {
         let stack = self.project.stack.clone();
         let plugins = self.plugins.clone();
-        let session = |secrets: Arc<KnownSecrets>| Session {
+        let session = Session {
             mode: Mode::ReadOnly,
             stack_directory: self.project.directory.clone(),
-            redactor: secrets.redactor(),
-            secrets,
+            redactor: self.secrets.redactor(),
+            secrets: self.secrets.clone(),
             artifacts: Artifacts::None,
             observer: Arc::new(Unheard),
             cancel: self.machinery.cancel.clone(),
             inside: Arc::new(|_| Box::pin(async { Ok(Vec::new()) })),
-            clock: self.machinery.clock.clone(),
+            surroundings: self.surroundings.clone(),
         };
-        let session = session(self.secrets.clone());
         Arc::new(move |component: Name| {
             let its = stack.components.get(&component).cloned();
             let plugin = its.as_ref().and_then(|its| plugins.get(&its.plugin)).cloned();
@@ -339,16 +378,8 @@ impl Platform {
         for (section, subject, settings) in components.chain(datastores) {
             let manifest = self.plugin(subject)?.manifest();
             let Err(faults) = manifest.check_settings(settings) else { continue };
-            let Some(fault) = faults.first() else { continue };
-            let keys = fault.pointer.split('/').filter(|key| !key.is_empty());
-            let path: Vec<&str> =
-                [section, subject.as_str(), "settings"].into_iter().chain(keys).collect();
-            return Err(Error::Settings {
-                subject: subject.clone(),
-                pointer: fault.pointer.clone(),
-                message: fault.message.clone(),
-                place: Some(self.project.places.value(&path)),
-            });
+            let path = [section, subject.as_str(), "settings"];
+            return Err(self.project.places.settings_faults(&path, faults).into());
         }
         Ok(())
     }
@@ -358,20 +389,16 @@ impl Platform {
 const INSIDE_WITHIN_MS: u64 = 30_000;
 
 /// The release that a plan begins with or leads to, if its file is there.
-pub fn releases_of(project: &mut Project, plan: &Plan) -> Result<(Option<Release>, Release), Error> {
+pub fn releases_of(
+    project: &mut Project,
+    plan: &Plan,
+) -> Result<(Option<Release>, Release), Error> {
     let previous = match project.release(&plan.from) {
         Ok(release) => Some(release),
         Err(Error::ReleaseNotFound { .. }) => None,
         Err(error) => return Err(error),
     };
     Ok((previous, project.release(&plan.to)?))
-}
-
-/// Variables that the plugin fills in itself, in commands of the operator's.
-fn reserved_variables(plugin: &Plugin) -> BTreeSet<String> {
-    let commands = plugin.manifest().process.iter();
-    let written = commands.filter(|need| !matches!(need.runs, Runs::Arguments(_)));
-    written.flat_map(|need| need.variables.iter().cloned()).collect()
 }
 
 fn said(message: String) -> Said {
@@ -384,48 +411,40 @@ pub struct Unheard;
 
 impl Observer for Unheard {}
 
-/// The stack's secrets, each read once when it is first needed.
+/// The stack's secrets, read before anything is run, so that whatever is shown can be redacted.
 struct KnownSecrets {
-    sources: BTreeMap<Name, model::stack::SecretSource>,
-    directory: PathBuf,
-    environment: BTreeMap<String, String>,
     redactor: Arc<Redactor>,
-    values: Mutex<BTreeMap<String, Secret>>,
+    values: BTreeMap<String, Arc<Secret>>,
 }
 
 impl KnownSecrets {
-    fn of(machinery: &Machinery, project: &Project) -> Self {
-        Self {
-            sources: project.stack.secrets.clone(),
-            directory: project.directory.clone(),
-            environment: machinery.environment.clone(),
-            redactor: Arc::new(Redactor::default()),
-            values: Mutex::default(),
+    async fn read(machinery: &Machinery, project: &Project) -> Result<Self, Error> {
+        let surroundings = system::secrets::Surroundings {
+            directory: &project.directory,
+            environment: &machinery.environment,
+        };
+        let mut values = BTreeMap::new();
+        for (name, source) in &project.stack.secrets {
+            let found = system::secrets::find(name.as_str(), source, surroundings).await?;
+            if let Some(line) = found.warning {
+                machinery.listener.hear(&News::Log { line });
+            }
+            values.insert(name.to_string(), Arc::new(found.secret));
         }
+        let named = values.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
+        let redactor = Arc::new(Redactor::knowing(named)?);
+        Ok(Self { redactor, values })
     }
 
     fn redactor(&self) -> Arc<Redactor> {
         self.redactor.clone()
     }
-
-    async fn read(&self, name: &str) -> Result<Secret, String> {
-        if let Some(known) = self.values.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
-            return Ok(known.clone());
-        }
-        let source = Name::parse(name).ok().and_then(|name| self.sources.get(&name));
-        let source = source.ok_or_else(|| format!("the stack file has no secret `{name}`"))?;
-        let secret =
-            system::secrets::resolve(name, source, &self.directory, &self.environment).await;
-        let secret = secret.map_err(|error| error.to_string())?;
-        self.redactor.add(&secret).map_err(|error| error.to_string())?;
-        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
-        values.insert(name.to_owned(), secret.clone());
-        Ok(secret)
-    }
 }
 
 impl Secrets for KnownSecrets {
-    fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Secret, String>> {
-        Box::pin(self.read(name))
+    fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<Secret>, String>> {
+        let known = self.values.get(name).cloned();
+        let known = known.ok_or_else(|| format!("the stack file has no secret `{name}`"));
+        Box::pin(async { known })
     }
 }

@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use model::Name;
 use model::lock::Lock;
 use model::places::Places;
 use model::release::Release;
 use model::stack::Stack;
-use model::Name;
+use registry::lock_file::LOCK_FILE;
 
 use crate::error::Error;
 
 /// The name of the stack file.
 pub const STACK_FILE: &str = "vaultup.toml";
-
-/// The name of the lock file, beside the stack file.
-pub const LOCK_FILE: &str = "vaultup.lock";
 
 /// The name of a release's file, below `<releases>/<version>/`.
 pub const RELEASE_FILE: &str = "release.toml";
@@ -50,7 +48,7 @@ impl Project {
         let shown = stack_file.display().to_string();
         let (stack, places) = Stack::parse_with_places(&text, &shown)?;
         let directory = parent_of(stack_file)?;
-        let lock = read_lock(&directory.join(LOCK_FILE))?;
+        let lock = registry::lock_file::read(&directory.join(LOCK_FILE))?;
         let files = BTreeMap::from([(name_of(stack_file), digest(text.as_bytes()))]);
         Ok(Self { directory, stack, places, lock, files })
     }
@@ -65,8 +63,8 @@ impl Project {
         sets: &[(String, String)],
     ) -> Result<Self, Error> {
         let (stack, places) = Stack::from_flags_with_places(plugin, sets)?;
-        let lock = read_lock(&directory.join(LOCK_FILE))?;
         let directory = directory.canonicalize().map_err(unreadable(directory))?;
+        let lock = registry::lock_file::read(&directory.join(LOCK_FILE))?;
         let said: Vec<String> = sets.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let files = BTreeMap::from([("--set".to_owned(), digest(said.join("\n").as_bytes()))]);
         Ok(Self { directory, stack, places, lock, files })
@@ -83,9 +81,8 @@ impl Project {
     pub fn versions(&self) -> Vec<semver::Version> {
         let entries = std::fs::read_dir(self.releases_directory()).into_iter().flatten().flatten();
         let with_file = entries.filter(|entry| entry.path().join(RELEASE_FILE).is_file());
-        let named = with_file.filter_map(|entry| {
-            semver::Version::parse(entry.file_name().to_str()?).ok()
-        });
+        let named =
+            with_file.filter_map(|entry| semver::Version::parse(entry.file_name().to_str()?).ok());
         let mut versions: Vec<_> = named.collect();
         versions.sort();
         versions
@@ -125,14 +122,6 @@ impl Project {
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     format!("blake3:{}", blake3::hash(bytes).to_hex())
-}
-
-fn read_lock(path: &Path) -> Result<Lock, Error> {
-    match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
-        Err(source) => Err(Error::Unreadable { path: path.to_owned(), source }),
-        Ok(text) => Ok(Lock::parse(&text, &name_of(path))?),
-    }
 }
 
 fn parent_of(file: &Path) -> Result<PathBuf, Error> {

@@ -46,7 +46,9 @@ impl Worker {
     /// Programs that the earlier process left behind are waited for, and ended at the deadline.
     async fn let_survivors_end(&self, effect: &Effect) -> Result<(), Error> {
         for survivor in system::process::survivors(&self.key(effect))? {
-            let what = survivor.arguments.join(" ");
+            let arguments = survivor.arguments.iter().map(|text| text.to_string_lossy());
+            let what = arguments.collect::<Vec<_>>().join(" ");
+            let what = self.platform.redactor().redact(&what).into_owned();
             self.seen(effect, &format!("`{what}` still runs; waiting for its end"));
             if !survivor.wait(effect.step.within).await {
                 self.seen(effect, &format!("`{what}` did not end in time; ending it"));
@@ -65,9 +67,7 @@ impl Worker {
         let deadline = std::time::Instant::now() + effect.step.within;
         loop {
             let observation = match (act.deploy_change(), act) {
-                (Some((name, change)), _) => {
-                    self.deployment_status(effect, name, &change).await?
-                }
+                (Some((name, change)), _) => self.deployment_status(effect, name, &change).await?,
                 (None, Act::Fill(_)) => Observation::NotStarted,
                 (None, Act::Switch(name)) => {
                     self.restore_status(effect, name, RestoreStage::Switch).await?
@@ -87,7 +87,8 @@ impl Worker {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Observation::Unknown(seen) => {
-                    let failure = not_known(format!("it cannot be told what became of: {act}"), &seen);
+                    let failure =
+                        not_known(format!("it cannot be told what became of: {act}"), &seen);
                     return Ok(Some(Outcome::Failed(failure)));
                 }
                 Observation::NotStarted | Observation::Failed(_) | Observation::InProgress(_) => {

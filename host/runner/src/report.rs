@@ -167,7 +167,10 @@ impl Report {
 
 fn write_decision(text: &mut String, decision: &Decision) -> std::fmt::Result {
     writeln!(text, "\n## Decision: {}\n\nBecause {}.\n", decision.choice(), decision.reason())?;
-    writeln!(text, "| datastore | schema | migration | previous release | proof | loss | choice |")?;
+    writeln!(
+        text,
+        "| datastore | schema | migration | previous release | proof | loss | choice |"
+    )?;
     writeln!(text, "|---|---|---|---|---|---|---|")?;
     for (name, (input, choice)) in &decision.datastores {
         let proof = input.proof.map_or("none".to_owned(), |proof| proof.to_string());

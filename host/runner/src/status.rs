@@ -101,9 +101,9 @@ fn of_run(run: Run) -> RunStatus {
         Some(Ending::Held(reason)) => Some(reason.clone()),
         _ => None,
     };
-    let step = machine.in_flight().map(|effect| {
-        format!("{} {}", effect.step.act.phase(), effect.step.act)
-    });
+    let step = machine
+        .in_flight()
+        .map(|effect| format!("{} {}", effect.step.act.phase(), effect.step.act));
     RunStatus {
         id: run.id,
         from: machine.plan().from.clone(),
@@ -122,10 +122,9 @@ fn next(run: Option<&Run>, holder: Option<&Holder>) -> Vec<String> {
     let commands: &[&str] = match (run.map(|run| run.machine.ending()), holder) {
         (_, Some(_)) => &["`vaultup hold` stops it before its next step"],
         (None, None) => &["`vaultup plan --to VERSION`"],
-        (Some(None), None) => &[
-            "`vaultup resume` goes on where it was interrupted",
-            "`vaultup rollback` goes back",
-        ],
+        (Some(None), None) => {
+            &["`vaultup resume` goes on where it was interrupted", "`vaultup rollback` goes back"]
+        }
         (Some(Some(Ending::Held(_))), None) => &[
             "`vaultup rollback` decides on the way back and takes it",
             "`vaultup resume` tries the step again at which it stopped",

@@ -12,7 +12,7 @@ use journal::{Journal, LockHeld, Owner};
 use model::Name;
 use serde::Serialize;
 use system::clock::Clock;
-use system::process::{Liveness, ProcessIdentity};
+use system::process::ProcessIdentity;
 
 use crate::carry_out::state_directory;
 use crate::error::Error;
@@ -107,14 +107,9 @@ pub fn set_journal_aside(machinery: &Machinery, stack: &Name) -> Result<PathBuf,
     Ok(journal::set_aside(&state_directory(machinery, stack), machinery.clock.now())?)
 }
 
-/// Whether the process that holds a lock may still live. One on another machine may.
+/// Whether the process that holds a lock may still live. One that nobody can tell of may.
 #[must_use]
 pub fn is_alive(owner: &Owner) -> bool {
-    let Ok(here) = ProcessIdentity::current() else { return true };
-    let identity = ProcessIdentity {
-        process: owner.process_id,
-        started: owner.process_started.clone(),
-        ..here.clone()
-    };
-    identity.liveness() != Liveness::Dead
+    ProcessIdentity::parse(&owner.host, owner.process_id, &owner.process_started)
+        .is_none_or(|identity| identity.is_alive())
 }

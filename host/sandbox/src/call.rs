@@ -17,10 +17,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use model::contract::{Interface, Operation, PluginError, Target};
+use model::pattern::shown;
 use tokio::sync::watch;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::host::vaultup::plugin::types as wit;
+use crate::command::is_granted_prefix;
 use crate::convert::{FromAnswer, Reader};
 use crate::error::{CallError, Context as CallContext};
 use crate::limits::{
@@ -28,8 +30,8 @@ use crate::limits::{
     TRANSFER_BYTES_MAX,
 };
 use crate::plugin::Plugin;
-use crate::session::{BoxFuture, Mode, Session};
-use crate::state::State;
+use crate::session::{Mode, Session};
+use crate::state::{Facts, State};
 
 /// A function of the contract.
 #[derive(Clone, Copy, Debug)]
@@ -90,11 +92,11 @@ impl Plugin {
         function: Function,
         session: &Session,
         operation: &Operation,
-        call: F,
+        call: impl FnOnce(Store<State>) -> F,
     ) -> Result<T, CallError>
     where
         T: FromAnswer<A>,
-        F: for<'s> FnOnce(&'s mut Store<State>) -> BoxFuture<'s, Answer<A>>,
+        F: Future<Output = Answer<A>>,
     {
         let context = self.context(function);
         let within = Duration::from_millis(operation.deadline_ms.min(DEADLINE_MS_MAX));
@@ -107,10 +109,10 @@ impl Plugin {
         let busy = Arc::new(Busy::default());
         let state = State::new(&self.inner, function, session, operation, deadline);
         let said = state.said();
-        let mut store = self.store(state, &busy);
+        let call = std::pin::pin!(call(self.store(state, &busy)));
         let answer = tokio::select! {
             biased;
-            answer = Metered { busy: &busy, call: call(&mut store) } => answer,
+            answer = Metered { busy: &busy, call } => answer,
             () = tokio::time::sleep_until((deadline + GRACE).into()) => {
                 let deadline_ms = operation.deadline_ms;
                 return Err(CallError::Deadline { context, deadline_ms, said: said.end(session) });
@@ -125,6 +127,27 @@ impl Plugin {
                 .map_err(|reason| CallError::Answer { context, reason }),
             Ok(Err(error)) => Err(CallError::Plugin { context, error: reader.error(&error) }),
             Err(error) => Err(ended(context, &error, said.end(session), &reader)),
+        }
+    }
+
+    pub(crate) fn check_prefix(
+        &self,
+        session: &Session,
+        operation: &Operation,
+        prefix: &[String],
+    ) -> Result<(), CallError> {
+        let effect = Effect::Reads;
+        let function = Function { interface: Interface::Deploy, name: "deploy.inside", effect };
+        let facts = Facts::new(&self.inner, function, session, operation, Instant::now());
+        match is_granted_prefix(&facts, prefix) {
+            true => Ok(()),
+            false => Err(CallError::Answer {
+                context: self.context(function),
+                reason: format!(
+                    "a prefix that it may not run itself: `{}`",
+                    shown(&prefix.join(" "))
+                ),
+            }),
         }
     }
 
@@ -249,9 +272,10 @@ fn limit(error: &wasmtime::Error) -> Option<Limit> {
     if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
         return Some(Limit::Stack);
     }
-    if error.downcast_ref::<wasmtime::component::ResourceTableError>().is_some_and(|error| {
-        matches!(error, wasmtime::component::ResourceTableError::Full)
-    }) {
+    if error
+        .downcast_ref::<wasmtime::component::ResourceTableError>()
+        .is_some_and(|error| matches!(error, wasmtime::component::ResourceTableError::Full))
+    {
         return Some(Limit::Handles);
     }
     None

@@ -17,10 +17,10 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use wasmtime::Engine;
 
+use crate::Error;
 use crate::precompiled::{self, PrivateDirectory};
 use crate::sandbox::engine;
-use crate::text::{cut_start, visible_line};
-use crate::Error;
+use crate::text::cut_start;
 
 /// Address space of the compiling child. Compiling CPython (40 MiB) takes 1.5 GiB, threads' stacks
 /// and the allocator's reservations about as much again.
@@ -88,15 +88,14 @@ pub fn compile_in_this_process(
     limit(Resource::Core, 0).map_err(|e| failed(e.to_string()))?;
     let at = |path: &Path| {
         let path = path.to_owned();
-        move |source| Error::Cache { path, source }
+        move |source: system::Error| Error::Cache { path, source: source.into() }
     };
     let cache = PrivateDirectory::open(cache_directory).map_err(at(cache_directory))?;
     let bytes = read_component(component).map_err(|error| failed(error.to_string()))?;
     let engine = engine()?;
-    let code = engine.precompile_component(&bytes).map_err(|error| Error::Refused {
-        what: what.clone(),
-        reason: format!("{error:#}"),
-    })?;
+    let code = engine
+        .precompile_component(&bytes)
+        .map_err(|error| Error::Refused { what: what.clone(), reason: format!("{error:#}") })?;
     let digest = registry::digest(&bytes);
     let name = file_name(&digest, &compatibility(&engine));
     precompiled::write(&cache, &name, &code).map_err(at(&cache.path().join(&name)))?;
@@ -112,7 +111,7 @@ pub(crate) async fn in_child(
     compiler: &CompilerCommand,
 ) -> Result<(), Error> {
     let source = ComponentFile::write(cache, bytes)
-        .map_err(|source| Error::Cache { path: cache.path().to_owned(), source })?;
+        .map_err(|source| Error::Cache { path: cache.path().to_owned(), source: source.into() })?;
     let what = format!("component {digest}");
     let failed = |reason: String| Error::Compiler { what: what.clone(), reason };
     let mut child = Command::new(&compiler.program)
@@ -135,7 +134,7 @@ pub(crate) async fn in_child(
     if status.success() {
         return Ok(());
     }
-    let said = visible_line(said.trim()).into_owned();
+    let said = system::redact::visible(said.trim()).into_owned();
     if status.code() == Some(COMPILER_REFUSED_STATUS.into()) {
         return Err(Error::Refused { what, reason: said });
     }

@@ -5,9 +5,9 @@
 //! has secrets blotted out and control characters made visible; every list is counted; every JSON
 //! is parsed. What does not fit is an error of the answer, never a value made up.
 
-mod backup;
-mod deploy;
-mod migrate;
+pub(crate) mod backup;
+pub(crate) mod deploy;
+pub(crate) mod migrate;
 
 use model::contract::{
     Figure, Measured, Measurement, Observation, Operation, PluginError, ReleaseReference, Said,
@@ -18,10 +18,8 @@ use system::redact::Redactor;
 
 use crate::bindings::health_check::exports::vaultup::plugin::health_check as health_wit;
 use crate::bindings::host::vaultup::plugin::types as wit;
-use crate::limits::{
-    ANSWER_ELEMENTS_MAX, MESSAGE_BYTES_MAX, PLATFORM_BYTES_MAX, STATE_BYTES_MAX,
-};
-use crate::text::{cut_end, cut_start, visible};
+use crate::limits::{ANSWER_ELEMENTS_MAX, MESSAGE_BYTES_MAX, PLATFORM_BYTES_MAX, STATE_BYTES_MAX};
+use crate::text::{cut_end, cut_start, visible_lines};
 
 /// Why an answer cannot be used, a lower-case sentence.
 pub(crate) type Unusable = String;
@@ -39,7 +37,7 @@ pub(crate) trait FromAnswer<Answer>: Sized {
 impl Reader<'_> {
     /// A text for people and for comparison: at most so many bytes, the beginning kept.
     pub(crate) fn text(&self, text: &str, bytes_max: usize) -> String {
-        cut_end(&visible(&self.redactor.text(text)), bytes_max).to_owned()
+        cut_end(&visible_lines(&self.redactor.redact(text)), bytes_max).to_owned()
     }
 
     /// A short text: a name, version, unit, digest.
@@ -48,7 +46,8 @@ impl Reader<'_> {
     }
 
     pub(crate) fn said(&self, said: &wit::Said) -> Said {
-        let platform = visible(&self.redactor.text(&said.platform));
+        let redacted = self.redactor.redact(&said.platform);
+        let platform = visible_lines(&redacted);
         Said {
             message: self.short(&said.message),
             platform: cut_start(&platform, PLATFORM_BYTES_MAX).to_owned(),
@@ -90,7 +89,7 @@ impl Reader<'_> {
             let bytes = text.len();
             return Err(format!("a state of {bytes} bytes, {STATE_BYTES_MAX} are allowed"));
         }
-        if self.redactor.text(text) != text {
+        if self.redactor.redact(text) != text {
             return Err("a state that holds the value of a secret".to_owned());
         }
         match serde_json::from_str(text) {
@@ -122,6 +121,26 @@ fn release(release: &ReleaseReference) -> wit::Release {
         version: release.version.clone(),
         artifact: release.artifact.clone(),
         entry: release.entry.to_string(),
+    }
+}
+
+/// An error of another plugin, as a guest is told it.
+pub(crate) fn error_for_guest(error: PluginError) -> wit::Error {
+    let told = |said: Said| wit::Said { message: said.message, platform: said.platform };
+    match error {
+        PluginError::InvalidSettings(said) => wit::Error::InvalidSettings(told(said)),
+        PluginError::NotFound(said) => wit::Error::NotFound(told(said)),
+        PluginError::Refused(said) => wit::Error::Refused(told(said)),
+        PluginError::Unreachable(said) => wit::Error::Unreachable(told(said)),
+        PluginError::Conflict(said) => wit::Error::Conflict(told(said)),
+        PluginError::TimedOut(said) => wit::Error::TimedOut(told(said)),
+        PluginError::NoSpace(said) => wit::Error::NoSpace(told(said)),
+        PluginError::Corrupt(said) => wit::Error::Corrupt(told(said)),
+        PluginError::Failed(said) => wit::Error::Failed(told(said)),
+        PluginError::Cancelled => wit::Error::Cancelled,
+        PluginError::Unsupported(text) => wit::Error::Unsupported(text),
+        PluginError::Denied(said) => wit::Error::Denied(told(said)),
+        PluginError::Other(kind, said) => wit::Error::Other((kind, told(said))),
     }
 }
 
@@ -173,10 +192,7 @@ impl FromAnswer<wit::Figure> for Figure {
 }
 
 impl FromAnswer<health_wit::Measurement> for Measurement {
-    fn from_answer(
-        answer: health_wit::Measurement,
-        reader: &Reader<'_>,
-    ) -> Result<Self, Unusable> {
+    fn from_answer(answer: health_wit::Measurement, reader: &Reader<'_>) -> Result<Self, Unusable> {
         Ok(Self {
             name: reader.short(&answer.name),
             value: match answer.value {

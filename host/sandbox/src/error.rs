@@ -51,7 +51,7 @@ pub enum Error {
         /// The directory or the file in it.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is no compiled code of this plugin for this version of vaultup.
     #[error("plugin `{plugin}` is not compiled for this version of vaultup")]

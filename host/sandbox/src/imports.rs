@@ -4,6 +4,7 @@
 //! Everything is denied unless the manifest asks for it and the operator granted that: each
 //! import decides by [`crate::state::Facts`] alone, never by what the guest says of itself.
 
+use system::redact::Redactor;
 use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
@@ -12,7 +13,8 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, io, random};
 use wasmtime_wasi::random::WasiRandom;
 
 use crate::bindings::host::vaultup::plugin as contract;
-use crate::state::State;
+use crate::state::{Denial, State};
+use contract::types::Error as PluginError;
 
 pub(crate) mod artifact;
 pub(crate) mod files;
@@ -43,9 +45,7 @@ pub(crate) fn link(linker: &mut Linker<State>, import: &str) -> wasmtime::Result
 
 fn link_wasi(l: &mut Linker<State>, interface: &str) -> wasmtime::Result<()> {
     match interface {
-        "wasi:cli/environment" => {
-            cli::environment::add_to_linker::<_, WasiCli>(l, State::cli)
-        }
+        "wasi:cli/environment" => cli::environment::add_to_linker::<_, WasiCli>(l, State::cli),
         "wasi:cli/exit" => cli::exit::add_to_linker::<_, WasiCli>(l, State::cli),
         "wasi:cli/stdin" => cli::stdin::add_to_linker::<_, WasiCli>(l, State::cli),
         "wasi:cli/stdout" => cli::stdout::add_to_linker::<_, WasiCli>(l, State::cli),
@@ -85,6 +85,36 @@ fn link_wasi(l: &mut Linker<State>, interface: &str) -> wasmtime::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// What the guest is told of a failure of the vault.
+pub(crate) fn vault_denial(error: vault::Error) -> Denial {
+    let case = match error {
+        vault::Error::NoSpace { .. } => PluginError::NoSpace,
+        vault::Error::Damaged { .. } | vault::Error::ReadBack { .. } => PluginError::Corrupt,
+        vault::Error::NotInSet { .. } | vault::Error::NoSet { .. } => PluginError::NotFound,
+        vault::Error::Name { .. }
+        | vault::Error::NotPublishable { .. }
+        | vault::Error::TooMuch { .. } => PluginError::Denied,
+        _ => PluginError::Failed,
+    };
+    let platform = std::error::Error::source(&error).map_or_else(String::new, |s| s.to_string());
+    Denial::Told(case(contract::types::Said { message: error.to_string(), platform }))
+}
+
+/// Bytes of the platform's for a guest: texts lose their secrets, everything else stays as it is.
+pub(crate) fn without_secrets(redactor: &Redactor, bytes: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&bytes);
+    match redactor.redact(&text) {
+        redacted if redacted != text => redacted.into_owned().into_bytes(),
+        _ => bytes,
+    }
+}
+
+/// Whether bytes hold a secret.
+pub(crate) fn holds_secret(redactor: &Redactor, bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    redactor.redact(&text) != text
 }
 
 struct HasTable;

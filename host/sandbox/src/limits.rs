@@ -46,6 +46,20 @@ pub const DEADLINE_MS_MAX: u64 = 7 * 24 * 3_600_000;
 /// The longest `clock.pause`.
 pub const PAUSE_MS_MAX: u64 = 60_000;
 
+/// Commands of one call that run at the same time. Waves and pipelines need two or three.
+pub const COMMANDS_AT_ONCE_MAX: usize = 16;
+/// Output of one command that a plugin follows line by line, such as a log. What it takes whole is
+/// limited to [`system::process::OutputLimits::CONTRACT`].
+pub const STREAM_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Variables that a plugin sets for one command.
+pub const ENVIRONMENT_MAX: usize = 128;
+/// Text on a command's standard input: a migration script at most.
+pub const INPUT_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// The beginning of an artifact that a plugin may read: headers end within a few KiB.
+pub const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// Headers of one HTTP request.
+pub const HEADERS_MAX: usize = 128;
+
 /// A log line; what is longer is cut.
 pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
 /// Log of one call; what comes after it is dropped, and one line says so.

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use system::redact::Redactor;
+use system::redact::{Redactor, visible};
 
 use crate::limits::{LOG_BYTES_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 use crate::session::{LogLevel, Observer};
-use crate::text::{cut_end, visible_line};
+use crate::text::cut_end;
 
 /// The log of one call.
 pub(crate) struct Log {
@@ -30,7 +30,7 @@ impl Log {
         let was_cut = text.len() > LOG_LINE_BYTES_MAX;
         let text = cut_end(text, LOG_LINE_BYTES_MAX);
         let text = if was_cut { self.redactor.fragment(text) } else { self.redactor.redact(text) };
-        let text = visible_line(&text);
+        let text = visible(&text);
         let lines = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
         let bytes = self.bytes.fetch_add(text.len(), Ordering::Relaxed) + text.len();
         if lines > LOG_LINES_MAX || bytes > LOG_BYTES_MAX {

@@ -119,4 +119,3 @@ impl Plugin {
         &self.inner.interfaces
     }
 }
-

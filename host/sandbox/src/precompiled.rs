@@ -6,8 +6,9 @@
 //! Why it is sound: wasmtime asks that the bytes come, unmodified, from `precompile_component` of
 //! the same version. They do, because
 //! 1. they lie in a directory that only this user can enter: it belongs to the effective user, has
-//!    mode 0700 and is no symbolic link, which [`Sealed::read`] demands as a [`PrivateDirectory`]
-//!    value that only its check can make;
+//!    mode 0700 and is no symbolic link ([`durable::private_directory`]), which [`Sealed::read`]
+//!    demands as a [`PrivateDirectory`] value that only that check can make, and the file itself
+//!    belongs to this user alone;
 //! 2. they were put there whole, by rename, by [`write`], which alone makes such files and takes
 //!    its bytes from `precompile_component` in the compiling child;
 //! 3. a file is named by the digest of the component and the hash of everything in wasmtime and
@@ -19,20 +20,20 @@
 //! Whoever can write into the directory in spite of (1) acts with this user's rights and could
 //! replace vaultup's executable as well.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use system::durable;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 const MAGIC: &[u8; 19] = b"vaultup-compiled-1\n";
 const HASH_BYTES: usize = 32;
-const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// What other users may not have on the directory.
-const OTHERS_MASK: u32 = 0o077;
+/// What a file that others could have changed, before the directory was closed to them, has.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// The largest compiled component: code of the largest component (64 MiB) takes about five times
 /// its bytes.
 pub(crate) const COMPILED_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -50,19 +51,8 @@ pub(crate) struct Sealed {
 
 impl PrivateDirectory {
     /// Makes the directory if there is none, and checks that it is private.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
-        let metadata = fs::symlink_metadata(path)?;
-        let refuse = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-        if !metadata.is_dir() {
-            return refuse("it is no directory");
-        }
-        if metadata.uid() != rustix::process::geteuid().as_raw() {
-            return refuse("it belongs to another user");
-        }
-        if metadata.mode() & OTHERS_MASK != 0 {
-            return refuse("other users can enter it: its mode must be 0700");
-        }
+    pub(crate) fn open(path: &Path) -> Result<Self, system::Error> {
+        durable::private_directory(path)?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -78,8 +68,10 @@ impl Sealed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        let length = file.metadata()?.len();
-        if length > COMPILED_BYTES_MAX {
+        let found = file.metadata()?;
+        let length = found.len();
+        let is_ours = found.uid() == rustix::process::geteuid().as_raw();
+        if !is_ours || found.mode() & WRITABLE_BY_OTHERS != 0 || length > COMPILED_BYTES_MAX {
             return Ok(None);
         }
         let mut bytes = Vec::with_capacity(length as usize);
@@ -105,27 +97,19 @@ impl Sealed {
 }
 
 /// Puts compiled code into the directory, whole or not at all.
-pub(crate) fn write(directory: &PrivateDirectory, name: &str, content: &[u8]) -> io::Result<()> {
-    let unfinished = directory.path.join(format!("{name}.unfinished-{}", std::process::id()));
-    let written = write_whole(&unfinished, name, content)
-        .and_then(|()| fs::rename(&unfinished, directory.path.join(name)));
-    if written.is_err() {
-        // It has no name that anybody reads; the next compilation writes over it.
-        let _ = fs::remove_file(&unfinished);
-    }
-    written
+pub(crate) fn write(
+    directory: &PrivateDirectory,
+    name: &str,
+    content: &[u8],
+) -> Result<(), system::Error> {
+    let mut bytes = Vec::with_capacity(MAGIC.len() + HASH_BYTES + content.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(seal(name, content).as_bytes());
+    bytes.extend_from_slice(content);
+    durable::write_atomically(&directory.path.join(name), &bytes, FILE_MODE)
 }
 
-fn write_whole(path: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
-    file.write_all(MAGIC)?;
-    file.write_all(seal(name, content).as_bytes())?;
-    file.write_all(content)
-}
-
-/// Not synchronised to disk on purpose: a file that a power cut damaged is found out by this hash
-/// and made anew.
+/// The hash of the name and the content.
 fn seal(name: &str, content: &[u8]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(name.as_bytes());
@@ -156,15 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_can_enter_or_a_link_to_one_is_refused() {
+    fn a_directory_that_others_can_enter_is_closed_to_them_and_a_link_to_one_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let open = parent.path().join("open");
         fs::create_dir(&open).unwrap();
-        fs::set_permissions(&open, Permissions::from_mode(0o750)).unwrap();
-        PrivateDirectory::open(&open).unwrap_err();
-        let private = parent.path().join("private");
-        PrivateDirectory::open(&private).unwrap();
-        symlink(&private, parent.path().join("link")).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+        PrivateDirectory::open(&open).unwrap();
+        assert_eq!(fs::metadata(&open).unwrap().permissions().mode() & 0o777, 0o700);
+        symlink(&open, parent.path().join("link")).unwrap();
         PrivateDirectory::open(&parent.path().join("link")).unwrap_err();
     }
 

@@ -50,7 +50,7 @@ impl Sandbox {
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let directory = &settings.cache_directory;
         let cache = PrivateDirectory::open(directory)
-            .map_err(|source| Error::Cache { path: directory.clone(), source })?;
+            .map_err(|source| Error::Cache { path: directory.clone(), source: source.into() })?;
         let engine = engine()?;
         let compatibility = compile::compatibility(&engine);
         let ticker = Ticker::new(&engine);
@@ -66,10 +66,11 @@ impl Sandbox {
         let shared = &self.inner;
         let name = compile::file_name(granted.digest(), &shared.compatibility);
         let not_compiled = || Error::NotCompiled { plugin: granted.name().clone() };
-        let sealed = Sealed::read(&shared.cache, &name).map_err(|source| Error::Cache {
-            path: shared.cache.path().join(&name),
-            source,
-        })?;
+        let sealed = Sealed::read(&shared.cache, &name)
+            .map_err(|source| Error::Cache {
+                path: shared.cache.path().join(&name),
+                source: source.into(),
+            })?;
         let component = match sealed.ok_or_else(not_compiled)?.load(&shared.engine) {
             Ok(component) => component,
             Err(error) => {

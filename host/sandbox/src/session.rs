@@ -1,5 +1,7 @@
 //! What a call of a plugin may do, and who is told of it: given by the runner, one a call or step.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -10,6 +12,9 @@ use model::contract::PluginError;
 use model::manifest::Class;
 use serde::{Deserialize, Serialize};
 use system::clock::Clock;
+use system::files::Previous;
+use system::http::Http;
+use system::process::Digests;
 use system::redact::Redactor;
 use system::secrets::Secret;
 use tokio::sync::watch;
@@ -48,6 +53,24 @@ pub struct Session {
     pub inside: Inside,
     /// Blots secrets out of everything that a plugin, a person or a file gets to see.
     pub redactor: Arc<Redactor>,
+    /// The machine, as the command line found it.
+    pub surroundings: Arc<Surroundings>,
+}
+
+/// The machine, as the command line found it: the same for every call.
+pub struct Surroundings {
+    /// The whole environment of every command, before its own variables: PATH, HOME, LANG, TZ and
+    /// what else the operator's tools need. Tools are looked up in its PATH.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Private directory for files that hold a secret while a command needs them.
+    pub secret_directory: PathBuf,
+    /// Private directory for what commands write that nobody waits for: see
+    /// [`system::process::Output::File`].
+    pub log_directory: PathBuf,
+    /// Digests of the tools.
+    pub digests: Digests,
+    /// Sends requests.
+    pub http: Http,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -68,7 +91,7 @@ pub enum Mode {
 pub trait Secrets: Send + Sync {
     /// The secret of this name, or why it cannot be had now, a sentence without its value. The
     /// session's redactor must know it before it is given out.
-    fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Secret, String>>;
+    fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<Secret>, String>>;
 }
 
 /// Is told what a plugin does. All texts are redacted and made visible.
@@ -154,51 +177,43 @@ pub struct CommandEnd {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FileEdit {
-    /// What changes, absolute.
-    pub path: PathBuf,
+    /// The granted directory, or file, absolute; [`system::files::Root`] opens it again.
+    pub root: PathBuf,
+    /// What changes, below the root.
+    pub path: String,
     /// How.
     pub act: FileAct,
-    /// What is there now.
-    pub previous: Previous,
 }
 
-/// How something in the operator's files changes.
+/// How something in the operator's files changes, with what is needed to undo it. Paths are below
+/// the root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileAct {
     /// A file's content is replaced.
-    Write,
+    Write {
+        /// What is there now.
+        previous: Previous,
+    },
     /// A link points elsewhere.
     Link {
         /// Where to.
         to: String,
+        /// What is there now.
+        previous: Previous,
     },
     /// A directory is made.
     CreateDirectory,
-    /// It gets another name, absolute.
+    /// It gets another name.
     Rename {
         /// The new name.
-        to: PathBuf,
+        to: String,
     },
-    /// It changes places with something, absolute.
+    /// It changes places with something.
     Exchange {
         /// The other.
-        with: PathBuf,
+        with: String,
     },
     /// A tree that vaultup made is removed.
     Remove,
-}
-
-/// What was there before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Previous {
-    /// Nothing.
-    Absent,
-    /// A file with this content.
-    Content(Vec<u8>),
-    /// A link to this.
-    Link(String),
-    /// It goes on to exist as it is, under another name; or it was made by vaultup itself.
-    Kept,
 }

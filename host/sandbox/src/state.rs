@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) facts: Arc<Facts>,
     pub(crate) log: Arc<Log>,
     pub(crate) progress_reports: usize,
+    /// Commands that were started so far.
+    pub(crate) commands: u32,
     wasi: WasiCtx,
     said: Stream,
 }
@@ -85,7 +87,16 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         let limiter = Limiter::default();
-        Self { limiter, table, facts: Arc::new(facts), log, progress_reports: 0, wasi, said }
+        Self {
+            limiter,
+            table,
+            facts: Arc::new(facts),
+            log,
+            progress_reports: 0,
+            commands: 0,
+            wasi,
+            said,
+        }
     }
 
     /// The guest's standard error, which outlives its store.
@@ -101,7 +112,7 @@ impl WasiView for State {
 }
 
 impl Facts {
-    fn new(
+    pub(crate) fn new(
         plugin: &Inner,
         function: Function,
         session: &Session,
@@ -224,7 +235,7 @@ impl Facts {
     }
 
     /// A secret that stands in the settings.
-    pub(crate) async fn secret(&self, name: &str) -> Granting<system::secrets::Secret> {
+    pub(crate) async fn secret(&self, name: &str) -> Granting<Arc<system::secrets::Secret>> {
         if !self.has_secret(name) {
             let name = model::pattern::shown(name);
             return Err(denied(format!("the settings do not name the secret `{name}`")));
@@ -306,7 +317,8 @@ impl From<system::Error> for Denial {
             Kind::Cancelled => return Self::Told(wit::Error::Cancelled),
             Kind::Failed => wit::Error::Failed,
         };
-        let platform = std::error::Error::source(&error).map_or_else(String::new, |s| s.to_string());
+        let platform =
+            std::error::Error::source(&error).map_or_else(String::new, |s| s.to_string());
         Self::Told(case(wit::Said { message: error.to_string(), platform }))
     }
 }

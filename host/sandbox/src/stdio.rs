@@ -14,7 +14,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use crate::limits::{LOG_LINE_BYTES_MAX, SAID_BYTES_MAX};
 use crate::log::Log;
 use crate::session::{LogLevel, Session};
-use crate::text::visible;
+use crate::text::visible_lines;
 
 /// What a guest may hand over at once; it asks again for more.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
@@ -43,7 +43,7 @@ impl Stream {
     /// The last words, redacted and visible.
     pub(crate) fn end(&self, session: &Session) -> String {
         let text = String::from_utf8_lossy(&self.buffer().end).into_owned();
-        visible(&session.redactor.fragment(text.trim())).into_owned()
+        visible_lines(&session.redactor.fragment(text.trim())).into_owned()
     }
 
     fn take(&self, bytes: &[u8]) {

@@ -1,82 +1,40 @@
-//! Texts of plugins made fit for a screen, a log and a journal.
-//!
-//! Threat: terminal escapes that rewrite what stands above, forged lines, and marks that reorder
-//! or hide what a person reads.
+//! Texts of plugins made fit for a screen, a log and a journal. Secrets are blotted out before:
+//! making a text visible changes what that looks for.
 
 use std::borrow::Cow;
 
-/// Control characters and invisible marks written as `\u{…}`; line ends and tabs stay.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    if text.chars().all(is_harmless) {
-        return Cow::Borrowed(text);
-    }
-    let escaped = text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
-        match is_harmless(c) {
-            true => escaped.push(c),
-            false => escaped.extend(c.escape_unicode()),
-        }
-        escaped
-    });
-    Cow::Owned(escaped)
-}
+use system::redact::visible;
 
-/// As [`visible`], and in one line.
-pub(crate) fn visible_line(text: &str) -> Cow<'_, str> {
-    match visible(text) {
-        text if text.contains(['\n', '\t']) => {
-            Cow::Owned(text.replace('\n', "\\n").replace('\t', "    "))
-        }
-        text => text,
+/// Every line made visible by itself: line ends stay, nothing else acts on a terminal.
+pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
+    if !text.contains('\n') {
+        return visible(text);
+    }
+    let lines: Vec<Cow<'_, str>> = text.split('\n').map(visible).collect();
+    match lines.iter().all(|line| matches!(line, Cow::Borrowed(_))) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(lines.join("\n")),
     }
 }
 
 /// The beginning of a text, at most so many bytes, whole characters.
 pub(crate) fn cut_end(text: &str, bytes_max: usize) -> &str {
-    if text.len() <= bytes_max {
-        return text;
-    }
-    let mut end = bytes_max;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 /// The end of a text, at most so many bytes, whole characters.
 pub(crate) fn cut_start(text: &str, bytes_max: usize) -> &str {
-    let mut start = text.len().saturating_sub(bytes_max);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    &text[start..]
-}
-
-fn is_harmless(c: char) -> bool {
-    match c {
-        '\n' | '\t' => true,
-        // Marks that reorder, join or hide what is shown.
-        '\u{ad}'
-        | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => false,
-        c => !c.is_control(),
-    }
+    &text[text.ceil_char_boundary(text.len().saturating_sub(bytes_max))..]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{cut_end, cut_start, visible, visible_line};
+    use super::{cut_end, cut_start, visible_lines};
 
     #[test]
-    fn escapes_and_marks_that_reorder_are_made_visible() {
-        assert_eq!(visible("a\u{1b}[2Jb\r\u{202e}c\u{9b}d"), "a\\u{1b}[2Jb\\u{d}\\u{202e}c\\u{9b}d");
-        assert_eq!(visible("größer\n\tja"), "größer\n\tja");
-        assert_eq!(visible_line("one\ntwo\tthree"), "one\\ntwo    three");
+    fn line_ends_stay_and_everything_else_that_acts_is_shown() {
+        assert_eq!(visible_lines("one\ntwo"), "one\ntwo");
+        assert_eq!(visible_lines("one\r\n\u{1b}[2Jtwo"), "one\\r\n\\u{1b}[2Jtwo");
     }
 
     #[test]

@@ -178,8 +178,7 @@ impl Root {
 
 /// The parent and the last name of an absolute path.
 fn split(path: &Path) -> Result<(PathBuf, String), Error> {
-    let malformed =
-        |reason| Error::PathMalformed { path: path.display().to_string(), reason };
+    let malformed = |reason| Error::PathMalformed { path: path.display().to_string(), reason };
     let parent = path.parent().ok_or_else(|| malformed("it is the root directory"))?;
     let name = path.file_name().ok_or_else(|| malformed("it has no last name"))?;
     let name = name.to_str().ok_or_else(|| malformed("it is not UTF-8"))?;

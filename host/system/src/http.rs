@@ -153,10 +153,8 @@ impl Http {
             let Some(location) = redirect(&answer, &hop.method) else {
                 return read(answer, &url).await;
             };
-            let refuse = |reason: &str| Error::HttpRedirect {
-                url: shown(&url),
-                reason: reason.to_owned(),
-            };
+            let refuse =
+                |reason: &str| Error::HttpRedirect { url: shown(&url), reason: reason.to_owned() };
             redirects += 1;
             if redirects > REDIRECTS_MAX {
                 return Err(refuse("there were too many before it"));
@@ -174,12 +172,7 @@ impl Http {
         }
     }
 
-    async fn ask(
-        &self,
-        url: &Url,
-        hop: &Hop,
-        policy: &Policy,
-    ) -> Result<reqwest::Response, Error> {
+    async fn ask(&self, url: &Url, hop: &Hop, policy: &Policy) -> Result<reqwest::Response, Error> {
         let named_by = policy.check(url)?;
         let route = Route { named_by, secure: url.scheme() == "https" };
         let client = self.client(route)?;

@@ -80,8 +80,7 @@ mod tests {
     #[test]
     fn everything_is_below_the_directory_that_is_given() {
         let places = Places::below(Path::new("/scratch")).unwrap();
-        for place in
-            [places.state, places.configuration, places.data, places.cache, places.runtime]
+        for place in [places.state, places.configuration, places.data, places.cache, places.runtime]
         {
             assert!(place.starts_with("/scratch"), "{place:?}");
         }

@@ -63,7 +63,10 @@ pub const STAGE_WAIT: Duration = Duration::from_millis(200);
 pub const GIVE_UP_MAX: Duration = Duration::from_secs(2);
 
 const _: () = assert!(
-    STOP_GRACE.as_millis() + KILL_WAIT.as_millis() + DRAIN_WAIT.as_millis() + STAGE_WAIT.as_millis()
+    STOP_GRACE.as_millis()
+        + KILL_WAIT.as_millis()
+        + DRAIN_WAIT.as_millis()
+        + STAGE_WAIT.as_millis()
         < GIVE_UP_MAX.as_millis(),
     "stopping has to fit into what is promised"
 );

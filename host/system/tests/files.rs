@@ -397,7 +397,10 @@ fn a_rename_never_overwrites_and_an_exchange_swaps() {
     let world = World::new();
     let root = &world.root;
     root.rename(path(".env"), path("releases/env")).unwrap();
-    assert!(matches!(root.rename(path("releases/env"), path("current")), Err(Error::Exists { .. })));
+    assert!(matches!(
+        root.rename(path("releases/env"), path("current")),
+        Err(Error::Exists { .. })
+    ));
     assert!(matches!(root.rename(path("nothing"), path("x")), Err(Error::Absent { .. })));
     root.exchange(path("releases/env"), path("current")).unwrap();
     assert_eq!(root.read(path("current")).unwrap(), b"TAG=1\n");
@@ -468,7 +471,10 @@ fn a_file_as_a_root_is_that_file_only() {
     symlink(".env", world.at("env")).unwrap();
     for granted in [".env", "env"] {
         let root = Root::open(&world.at(granted), Access::Write).unwrap();
-        assert_eq!(root.location().canonicalize().unwrap(), world.at(".env").canonicalize().unwrap());
+        assert_eq!(
+            root.location().canonicalize().unwrap(),
+            world.at(".env").canonicalize().unwrap()
+        );
         assert_eq!(root.read(path("")).unwrap(), b"TAG=1\n");
         root.write(path(""), b"TAG=2\n").unwrap();
         assert_eq!(fs::read(world.at(".env")).unwrap(), b"TAG=2\n");
@@ -504,8 +510,10 @@ fn beside_a_granted_path_only_what_vaultup_makes_is_seen() {
     }
     // Beneath the parent, and yet not granted.
     assert!(matches!(root.read(path("store/env")), Err(Error::PathEscapes { .. })));
-    assert!(matches!(root.read(path("store.vaultup-link/data")), Err(Error::Absent { .. })
-        | Err(Error::PathEscapes { .. })));
+    assert!(matches!(
+        root.read(path("store.vaultup-link/data")),
+        Err(Error::Absent { .. }) | Err(Error::PathEscapes { .. })
+    ));
     root.rename(path("store"), path("store2/x")).unwrap_err();
     root.rename(path("store"), path("y")).unwrap_err();
     root.measure(path(""), &mut |_| true).unwrap_err();

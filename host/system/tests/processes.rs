@@ -274,7 +274,8 @@ async fn a_tool_beyond_its_memory_fails_and_one_within_does_not() {
 
 #[tokio::test]
 async fn lines_of_both_streams_come_as_they_are_written() {
-    let mut command = shell("echo one; sleep 0.1; echo two >&2; sleep 0.1; printf 'three\\r\\nfour'");
+    let mut command =
+        shell("echo one; sleep 0.1; echo two >&2; sleep 0.1; printf 'three\\r\\nfour'");
     command.output = Output::Lines;
     let (lines, finished) = lines(spawn(command).unwrap()).await;
     let (out, err) = (Origin::StandardOutput, Origin::StandardError);

@@ -85,8 +85,9 @@ impl Vault {
         for artifact in &set.datastore(datastore)?.artifacts {
             let mut reader = self.reader(set, datastore, &artifact.name)?;
             let path = artifact_path(&self.inner.set_path(set.id()), datastore, &artifact.name);
-            verified.bytes += io::copy(&mut reader, &mut io::sink())
-                .map_err(|error| Error::from_io(error).unwrap_or_else(Error::with("read", &path)))?;
+            verified.bytes += io::copy(&mut reader, &mut io::sink()).map_err(|error| {
+                Error::from_io(error).unwrap_or_else(Error::with("read", &path))
+            })?;
             verified.bytes_stored += artifact.bytes_stored;
             verified.artifacts += 1;
         }

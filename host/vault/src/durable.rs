@@ -26,10 +26,8 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
 /// Makes a directory with those above it, private and durable, unless it is there; refuses one that
 /// others can change, since they could exchange what lies in it. Gives its real path.
 pub(crate) fn private_directory(path: &Path) -> Result<PathBuf, Error> {
-    let missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|one| !one.as_os_str().is_empty() && !one.exists())
-        .collect();
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|one| !one.as_os_str().is_empty() && !one.exists()).collect();
     for one in missing.into_iter().rev() {
         match make_directory(one) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -56,9 +54,9 @@ fn sync_parent(path: &Path) -> Result<(), Error> {
     parent.and_then(|parent| sync_directory(&parent)).map_err(Error::with("synchronise", path))
 }
 
-/// Opens a new private file for writing; one that is there is never opened.
+/// Opens a new private file for writing and reading back; one that is there is never opened.
 pub(crate) fn create_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(path)
+    OpenOptions::new().read(true).write(true).create_new(true).mode(PRIVATE_FILE).open(path)
 }
 
 /// Opens a regular file for reading; a link in its place is refused, because nothing in a vault is

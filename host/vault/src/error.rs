@@ -344,7 +344,8 @@ impl Problem for Error {
             Self::Name { what, .. } => format!("give the {what} another name"),
             Self::SetExists { set } => format!("`vaultup backup list` shows {set}; use another id"),
             Self::Unfinished { .. } | Self::BeingWritten { .. } => {
-                "`vaultup status` says whether a run still writes it; `vaultup resume` goes on".into()
+                "`vaultup status` says whether a run still writes it; `vaultup resume` goes on"
+                    .into()
             }
             Self::NoSet { .. } | Self::NotInSet { .. } | Self::Foreign { .. } => {
                 "`vaultup backup list` shows what there is".into()
@@ -399,8 +400,13 @@ impl Problem for Error {
 }
 
 impl Error {
-    /// The file system's refusal, told apart from a full disk.
+    /// The file system's refusal, told apart from a full disk and from an error of this crate that
+    /// only passed through an [`io::Error`].
     pub(crate) fn io(act: &'static str, path: &Path, source: io::Error) -> Self {
+        let source = match Self::from_io(source) {
+            Ok(error) => return error,
+            Err(source) => source,
+        };
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace {
                 path: path.to_owned(),

@@ -74,7 +74,9 @@ impl Keys {
             recipients.iter().map(|text| recipient(text)).collect::<Result<_, _>>()?;
         let (identity, created) = match load(identity_file)? {
             Some(identity) => (Some(identity), false),
-            None if recipients.is_empty() => create(identity_file).map(|(i, new)| (Some(i), new))?,
+            None if recipients.is_empty() => {
+                create(identity_file).map(|(i, new)| (Some(i), new))?
+            }
             None => (None, false),
         };
         let origin = match &identity {

@@ -28,6 +28,7 @@
 
 mod artifact_reader;
 mod artifact_writer;
+mod compressor;
 mod durable;
 mod error;
 mod keys;
@@ -38,6 +39,7 @@ mod prune;
 mod record;
 mod sealed;
 mod set_writer;
+mod stored_writer;
 mod vault;
 
 pub use artifact_reader::{ArtifactReader, Verified};
@@ -48,8 +50,8 @@ pub use name::{NAME_BYTES_MAX, SetId};
 pub use proof::{Demand, PROOF_RECORDS_MAX, Proven, Recheck};
 pub use prune::{Kept, PARTIAL_AGE_MAX, PruneRequest, Pruned, Retention};
 pub use record::{
-    ARTIFACTS_PER_SET_MAX, ArtifactRecord, BackupSet, DatastoreRecord, Digest, ProofRecord,
-    Purpose, SetHeader, SetRecord,
+    ARTIFACTS_PER_SET_MAX, ArtifactRecord, BackupSet, DatastoreRecord, Digest, NotADigest,
+    ProofRecord, Purpose, SetHeader, SetRecord,
 };
 pub use sealed::RECORD_BYTES_MAX;
 pub use set_writer::{ARTIFACTS_OPEN_MAX, SetWriter};

@@ -69,8 +69,8 @@ pub struct Demand<'a> {
 /// }
 /// ```
 /// ```compile_fail
-/// fn change(proven: &mut vaultup_vault::Proven) {
-///     proven.level = model::contract::ProofLevel::Restored;
+/// fn reach_in(proven: &vaultup_vault::Proven) -> &str {
+///     &proven.datastore
 /// }
 /// ```
 /// ```compile_fail

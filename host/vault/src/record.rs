@@ -19,7 +19,7 @@ use crate::name::SetId;
 /// (a dump, its roles, an oplog); the limit bounds `set.json` and a plugin that never stops.
 pub const ARTIFACTS_PER_SET_MAX: usize = 256;
 
-/// A blake3 hash, 64 hexadecimal digits in text.
+/// A blake3 hash; in text 64 hexadecimal digits, without capitals.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(blake3::Hash);
@@ -36,16 +36,23 @@ impl Digest {
     }
 }
 
+/// A text is no [`Digest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a blake3 hash has 64 digits, 0-9 and a-f")]
+pub struct NotADigest;
+
 impl FromStr for Digest {
-    type Err = blake3::HexError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        blake3::Hash::from_hex(text).map(Self)
+    type Err = NotADigest;
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
+        let digest = blake3::Hash::from_hex(text).map(Self).map_err(|_| NotADigest)?;
+        // One spelling only: capitals would be the same digest in another text.
+        if digest.to_string() == text { Ok(digest) } else { Err(NotADigest) }
     }
 }
 
 impl TryFrom<String> for Digest {
-    type Error = blake3::HexError;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+    type Error = NotADigest;
+    fn try_from(text: String) -> Result<Self, NotADigest> {
         text.parse()
     }
 }

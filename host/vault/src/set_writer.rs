@@ -1,26 +1,26 @@
 //! A set that is being written, until it is published whole.
 //!
-//! It lies in `.<id>.partial`, which no listing shows. Publishing compares what the caller says
-//! with what was written, reads every stored byte back, writes the description, makes all of it
-//! durable and only then renames. A crash before the rename leaves a partial; after it, a set.
+//! It lies in `.<id>.partial`, which no listing shows. An artifact is finished only when it is
+//! durable and every stored byte was read back. Publishing compares what the caller says with what
+//! was finished, writes the description, makes the directories durable and only then renames. A
+//! crash before the rename leaves a partial; after it, a set.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::artifact_writer::ArtifactWriter;
 use crate::durable;
 use crate::error::Error;
-use crate::medium::StoredReader;
 use crate::name::{SET_FILE, part_name};
 use crate::record::{
     ARTIFACTS_PER_SET_MAX, ArtifactRecord, BackupSet, DatastoreRecord, SetHeader, SetRecord,
 };
 use crate::sealed;
-use crate::vault::{Inner, SETS_MAX, artifact_path};
+use crate::vault::{Inner, SETS_MAX, artifact_path, length_damage};
 
-/// How many artifacts of a set may be open at once: each takes up to 25 MiB for its pipeline.
+/// How many artifacts of a set may be open at once: each takes up to 40 MiB for its pipeline.
 pub const ARTIFACTS_OPEN_MAX: usize = 8;
 
 /// A set that is being written.
@@ -93,13 +93,12 @@ impl SetWriter {
     /// Publishes the set: from now on it is listed, and never changed again.
     ///
     /// `contents` must name exactly the finished artifacts, with the records that
-    /// [`ArtifactWriter::finish`] gave. Every stored byte is read back and its hash compared; past
-    /// the page cache where the file system allows it. On an error nothing is published and the
-    /// partial stays.
+    /// [`ArtifactWriter::finish`] gave, each read back by then. On an error nothing is published
+    /// and the partial stays.
     ///
     /// # Errors
-    /// [`Error::NotPublishable`], [`Error::Empty`], [`Error::ReadBack`], [`Error::Damaged`],
-    /// [`Error::TooMuch`], [`Error::Io`], [`Error::NoSpace`].
+    /// [`Error::NotPublishable`], [`Error::Empty`], [`Error::Damaged`] when an artifact changed its
+    /// length since, [`Error::TooMuch`], [`Error::Io`], [`Error::NoSpace`].
     pub fn publish(self, contents: BTreeMap<String, DatastoreRecord>) -> Result<BackupSet, Error> {
         self.compare(&contents)?;
         let record = SetRecord {
@@ -111,7 +110,10 @@ impl SetWriter {
         for (datastore, contents) in &record.datastores {
             for artifact in &contents.artifacts {
                 let path = artifact_path(&self.directory, datastore, &artifact.name);
-                read_back(&path, artifact)?;
+                if let Some(damage) = length_damage(&path, artifact)? {
+                    let what = format!("{datastore}/{}.zst.age", artifact.name);
+                    return Err(Error::Damaged { set: self.header.id.to_string(), what, damage });
+                }
             }
             let directory = self.directory.join(datastore);
             durable::sync_directory(&directory).map_err(Error::with("synchronise", &directory))?;
@@ -235,15 +237,4 @@ impl Slot {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every change is one insertion or removal: a panic elsewhere leaves nothing half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn read_back(path: &Path, artifact: &ArtifactRecord) -> Result<(), Error> {
-    let (bytes, read) = StoredReader::open(path)
-        .and_then(StoredReader::finish)
-        .map_err(Error::with("read back", path))?;
-    if bytes == artifact.bytes_stored && read == artifact.blake3_stored {
-        Ok(())
-    } else {
-        Err(Error::ReadBack { path: path.to_owned(), wrote: artifact.blake3_stored, read })
-    }
 }

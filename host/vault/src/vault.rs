@@ -218,11 +218,8 @@ impl Inner {
             return Err(Error::NoSet { set: set.clone(), root: self.root.clone() });
         }
         let path = directory.join(SET_FILE);
-        let damaged = |damage| Error::Damaged {
-            set: set.to_string(),
-            what: SET_FILE.to_owned(),
-            damage,
-        };
+        let damaged =
+            |damage| Error::Damaged { set: set.to_string(), what: SET_FILE.to_owned(), damage };
         let bytes = match durable::open_file(&path).and_then(durable::read_small) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -244,16 +241,7 @@ impl Inner {
     pub(crate) fn check_lengths(&self, set: &BackupSet, datastore: &str) -> Result<(), Error> {
         for artifact in &set.datastore(datastore)?.artifacts {
             let path = artifact_path(&self.set_path(set.id()), datastore, &artifact.name);
-            let found = match fs::symlink_metadata(&path) {
-                Ok(metadata) if metadata.is_file() => metadata.len(),
-                Ok(_) => return Err(damaged(set, datastore, artifact, Damage::Missing)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(damaged(set, datastore, artifact, Damage::Missing));
-                }
-                Err(error) => return Err(Error::io("look at", &path, error)),
-            };
-            if found != artifact.bytes_stored {
-                let damage = Damage::Length { expected: artifact.bytes_stored, found };
+            if let Some(damage) = length_damage(&path, artifact)? {
                 return Err(damaged(set, datastore, artifact, damage));
             }
         }
@@ -304,6 +292,21 @@ fn foreign_part(set: &SetId, record: &SetRecord) -> Option<String> {
 /// Where an artifact of a set lies. The names were checked when the set was begun or read.
 pub(crate) fn artifact_path(set: &Path, datastore: &str, artifact: &str) -> PathBuf {
     set.join(datastore).join(format!("{artifact}.zst.age"))
+}
+
+/// Whether an artifact is there with its recorded length.
+pub(crate) fn length_damage(
+    path: &Path,
+    artifact: &ArtifactRecord,
+) -> Result<Option<Damage>, Error> {
+    let expected = artifact.bytes_stored;
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Ok(Some(Damage::Missing)),
+        Ok(metadata) if metadata.len() == expected => Ok(None),
+        Ok(metadata) => Ok(Some(Damage::Length { expected, found: metadata.len() })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(Damage::Missing)),
+        Err(error) => Err(Error::io("look at", path, error)),
+    }
 }
 
 pub(crate) fn damaged(

@@ -2,8 +2,8 @@
 //!
 //! - [`commands`]: the commands, which say what happens in which order
 //! - [`tidy`]: the house rules as checks; [`bench`]: what is measured against what
-//! - [`component`], [`process`], [`screen`], [`tally`], [`toolchain`], [`workspace`]: what all these
-//!   stand on; `stage` of `tests/cli` is where the demonstration and the benches play
+//! - [`component`], [`process`], [`screen`], [`tally`], [`toolchain`], [`workspace`]: what all
+//!   these stand on; `stage` of `tests/cli` is where the demonstration and the benches play
 //!
 //! Invariants:
 //! - Every step that compiles for the host selects `--workspace` with its tests or examples, in the

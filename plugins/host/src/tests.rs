@@ -158,11 +158,21 @@ fn an_apply_that_was_interrupted_anywhere_is_completed() {
 #[test]
 fn an_instance_that_never_becomes_ready_is_an_error_with_its_reason() {
     let world = World::new(&["main"]);
-    world.machine.answer("status", |_| {
-        Reply::output(r#"{"running":true,"ready":false,"version":"2.0.0","reason":"no disk"}"#)
+    let processes = Rc::clone(&world.processes);
+    world.machine.answer("status", move |_| match processes.borrow().get("main") {
+        Some(version) => Reply::output(
+            json!({"running": true, "ready": false, "version": version, "reason": "no disk"})
+                .to_string(),
+        ),
+        None => Reply::exit(3),
     });
     let error = <HostPlugin as Deploy>::apply(&world.operation(), wave(1)).unwrap_err();
-    assert_eq!(error.case(), &Case::TimedOut, "{error}");
+    assert_eq!(error.case(), &Case::TimedOut);
+    let end = "instance `main` runs 2.0.0 and is not ready: no disk";
+    assert!(error.message().ends_with(end), "{error}");
+    let change = Change::Apply(wave(1));
+    let left = <HostPlugin as Deploy>::status(&world.operation(), change).unwrap();
+    assert_eq!(left, Observation::failed(end));
 
     let world = World::new(&["main"]);
     world.processes.borrow_mut().clear();

@@ -52,11 +52,8 @@ impl Shop {
         for name in ["data/orders", "data/keys", "run"] {
             fs::create_dir_all(folder.join(name))?;
         }
-        let shop = Self {
-            folder: folder.to_owned(),
-            port: free_port()?,
-            programs: programs.clone(),
-        };
+        let shop =
+            Self { folder: folder.to_owned(), port: free_port()?, programs: programs.clone() };
         for release in RELEASES {
             shop.install(release, &[])?;
         }

@@ -174,9 +174,8 @@ fn nothing_ran_twice(shop: &Shop, what: &str) {
     let count = numbers.len();
     numbers.dedup();
     assert_eq!(numbers.len(), count, "{what}: an effect was begun twice");
-    let migrations = steps.iter().filter(|step| {
-        step["what"].as_str().unwrap().starts_with("migrate orders to")
-    });
+    let migrations =
+        steps.iter().filter(|step| step["what"].as_str().unwrap().starts_with("migrate orders to"));
     assert!(migrations.count() <= 1, "{what}: the migration was begun twice");
 }
 
@@ -224,8 +223,10 @@ fn of_two_runs_at_once_exactly_one_proceeds_and_the_other_names_it() {
     assert_eq!(done.iter().filter(|done| **done).count(), 1, "{ended:?}");
     let (winner, loser) = if done[0] { (0, 1) } else { (1, 0) };
     let said = String::from_utf8_lossy(&ended[loser].stderr).into_owned();
-    assert!(said.contains(&process_ids[winner].to_string()) || said.contains("runs already"),
-        "{said}");
+    assert!(
+        said.contains(&process_ids[winner].to_string()) || said.contains("runs already"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -141,8 +141,10 @@ impl Stat {
     fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
-        let over = matches!(*fields.first()?, "Z" | "X");
-        Some(Self { start_time: fields.get(22 - 3)?.parse().ok()?, over })
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        // The first thread may be over while others still hold the files and sockets.
+        let over = matches!(*fields.first()?, "Z" | "X") && number(20)? <= 1;
+        Some(Self { start_time: number(22)?, over })
     }
 }
 
@@ -169,6 +171,18 @@ mod tests {
         let tail = "S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
         let stat = Stat::parse(&format!("42 (a) R (b 7) {tail}")).unwrap();
         assert_eq!((stat.start_time, stat.over), (4711, false));
+    }
+
+    #[test]
+    fn a_process_is_over_when_its_last_thread_is() {
+        let of = |state: &str, threads: u32| {
+            let text =
+                format!("42 (a) {state} 1 1 1 0 -1 4 1 0 0 0 0 0 0 0 20 0 {threads} 0 47 0 0");
+            Stat::parse(&text).unwrap().over
+        };
+        assert!(of("Z", 1));
+        assert!(!of("Z", 2));
+        assert!(!of("S", 1));
     }
 
     #[test]

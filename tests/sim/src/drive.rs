@@ -147,9 +147,7 @@ impl Driver {
         match act.repeat() {
             Repeat::Freely => self.world.perform(effect, "run", fault),
             _ if blindly => self.world.perform(effect, "run", fault),
-            _ if self.world.has_happened(effect, "run") => {
-                Outcome::Done(self.answer(effect))
-            }
+            _ if self.world.has_happened(effect, "run") => Outcome::Done(self.answer(effect)),
             Repeat::AfterObserving => self.world.perform(effect, "run", fault),
             Repeat::OnlyIfNotStarted => {
                 let name = act.subject();

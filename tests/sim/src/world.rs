@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::act::{Act, Answer, Failure, Outcome, Purpose, Survey};
 use engine::machine::Effect;
 use model::Name;
-use model::contract::{
-    Instance, Presence, ProofLevel, Running, Schema, Target, Traffic,
-};
+use model::contract::{Instance, Presence, ProofLevel, Running, Schema, Target, Traffic};
 
 /// What goes wrong with an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +96,7 @@ impl World {
         version: &str,
         schema: u32,
     ) -> Self {
-        let component =
-            Component { version: version.to_owned(), running: true, held: false };
+        let component = Component { version: version.to_owned(), running: true, held: false };
         let content = Content { rows: (0..3).collect(), schema, dirty: false };
         Self {
             components: components.iter().map(|n| (n.clone(), component.clone())).collect(),
@@ -124,7 +121,9 @@ impl World {
         for (store, writers) in &self.writers {
             let open = writers.iter().filter_map(|name| self.components.get(name));
             let writing = open.filter(|its| its.running && !its.held).count();
-            if writing > 0 && let Some(content) = self.stores.get_mut(store) {
+            if writing > 0
+                && let Some(content) = self.stores.get_mut(store)
+            {
                 content.rows.insert(self.next_row);
                 self.next_row += 1;
             }
@@ -258,14 +257,20 @@ impl World {
                 self.with(name, |its| its.running = running);
             }
             Act::Migrate(migrate) => self.migrate(&migrate.datastore, half_way),
-            Act::BackUp(purpose, names) if !half_way => return Ok(self.back_up(run, *purpose, names)),
+            Act::BackUp(purpose, names) if !half_way => {
+                return Ok(self.back_up(run, *purpose, names));
+            }
             Act::Prove(name, level) if !half_way => return Ok(self.prove(run, name, *level)),
             Act::Fill(name) => self.fill(effect, run, name, half_way),
             Act::Switch(name) if !half_way => self.switch(effect, name),
             Act::CheckSchema(name, expected) => {
                 let found = self.stores.get(name).map(schema);
                 let same = found.as_ref().is_some_and(|s| s.version == *expected && !s.dirty);
-                return if same { Ok(Answer::Schema(found)) } else { Err("wrong schema".to_owned()) };
+                return if same {
+                    Ok(Answer::Schema(found))
+                } else {
+                    Err("wrong schema".to_owned())
+                };
             }
             Act::Verify(name, version) if self.sabotage != Some(Sabotage::RevertIsNotVerified) => {
                 let its = self.components.get(name);

@@ -65,7 +65,8 @@ pub struct ProveArguments {
 /// Arguments of `vaultup backup prune`.
 #[derive(Debug, Args)]
 #[command(after_help = "The last proven set and what an unfinished run may need are always \
-    kept.\n\nExamples:\n  vaultup backup prune --dry-run\n  vaultup backup prune --named 7b20aa01-failed")]
+    kept.\n\nExamples:\n  vaultup backup prune --dry-run\n  \
+    vaultup backup prune --named 7b20aa01-failed")]
 pub struct PruneArguments {
     /// Say what would be removed, and remove nothing.
     #[arg(long)]

@@ -34,9 +34,8 @@ pub fn execute(arguments: &StatusArguments, global: &Global, shell: &Shell) -> R
     let machinery = gather(Arc::new(Silence))?;
     if arguments.all {
         let runs = history(&machinery, &project.stack.name)?;
-        shell.answer(&runs, || {
-            runs.iter().map(screen::status::line).collect::<Vec<_>>().join("\n")
-        });
+        shell
+            .answer(&runs, || runs.iter().map(screen::status::line).collect::<Vec<_>>().join("\n"));
         return Ok(Exit::Done);
     }
     let status = status(&machinery, &project.stack.name)?;

@@ -51,10 +51,9 @@ pub fn execute(arguments: &UnlockArguments, global: &Global, shell: &Shell) -> R
     }
     let was = take_over(&machinery, stack)?;
     shell.answer(&json!({ "held-by": was }), || match &was {
-        Some(owner) => format!(
-            "taken from {} on {}, process {}",
-            owner.user, owner.host, owner.process_id
-        ),
+        Some(owner) => {
+            format!("taken from {} on {}, process {}", owner.user, owner.host, owner.process_id)
+        }
         None => "nobody held it".to_owned(),
     });
     Ok(Exit::Done)

@@ -39,9 +39,17 @@ pub fn execute(arguments: &VerifyArguments, global: &Global, shell: &Shell) -> R
             let lines = seen.iter().flat_map(|subject| {
                 subject.measurements.iter().map(|its| {
                     let failing = its.verdict >= model::contract::Verdict::Failing;
-                    let mark = if failing { shell.paint(Paint::Red, "✗") } else { shell.paint(Paint::Green, "✓") };
-                    let unit = if its.unit.is_empty() { String::new() } else { format!(" {}", its.unit) };
-                    format!("{mark} {:<16} {:<24} {}{unit}  {}", subject.subject, its.name, its.value, its.detail)
+                    let mark = if failing {
+                        shell.paint(Paint::Red, "✗")
+                    } else {
+                        shell.paint(Paint::Green, "✓")
+                    };
+                    let unit =
+                        if its.unit.is_empty() { String::new() } else { format!(" {}", its.unit) };
+                    format!(
+                        "{mark} {:<16} {:<24} {}{unit}  {}",
+                        subject.subject, its.name, its.value, its.detail
+                    )
                 })
             });
             lines.collect::<Vec<_>>().join("\n")

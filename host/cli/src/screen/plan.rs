@@ -21,9 +21,11 @@ pub fn rendered(plan: &Plan, id: &str, commands: bool, shell: &Shell) -> String 
         }
         lines.push(row(index + 1, step));
         if commands {
-            lines.extend(step.commands.iter().map(|argv| {
-                shell.paint(Paint::Dim, &format!("      $ {}", argv.join(" ")))
-            }));
+            lines.extend(
+                step.commands
+                    .iter()
+                    .map(|argv| shell.paint(Paint::Dim, &format!("      $ {}", argv.join(" ")))),
+            );
         }
     }
     lines.push(String::new());

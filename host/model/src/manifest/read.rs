@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     Access, Class, ContractVersion, ENTRIES_MAX, FilesNeed, HttpNeed, MANIFEST_BYTES_MAX, Manifest,
@@ -22,9 +22,22 @@ const DESCRIPTION_BYTES_MAX: usize = 200;
 const LINE_BYTES_MAX: usize = 1024;
 /// Environment variables that decide which code runs, whatever the command.
 const VARIABLES_FORBIDDEN: [&str; 16] = [
-    "BASHOPTS", "BASH_ENV", "ENV", "GCONV_PATH", "GLIBC_TUNABLES", "IFS", "JAVA_TOOL_OPTIONS",
-    "NODE_OPTIONS", "PATH", "PERL5OPT", "PS4", "PYTHONPATH", "PYTHONSTARTUP", "RUBYOPT",
-    "SHELLOPTS", "ZDOTDIR",
+    "BASHOPTS",
+    "BASH_ENV",
+    "ENV",
+    "GCONV_PATH",
+    "GLIBC_TUNABLES",
+    "IFS",
+    "JAVA_TOOL_OPTIONS",
+    "NODE_OPTIONS",
+    "PATH",
+    "PERL5OPT",
+    "PS4",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "RUBYOPT",
+    "SHELLOPTS",
+    "ZDOTDIR",
 ];
 /// Beginnings of names of such variables.
 const VARIABLES_FORBIDDEN_STARTS: [&str; 3] = ["BASH_FUNC_", "DYLD_", "LD_"];
@@ -79,7 +92,11 @@ fn read_root(mut root: Table<'_>, head: &mut Head, reader: &mut Reader<'_>) -> O
     };
     let settings = match root.optional("settings") {
         Some(node) => read_schema(&node, reader),
-        None => Some(json!({ "type": "object", "additionalProperties": false })),
+        None => Some(json!({
+            "type": "object",
+            "properties": {},
+            "additionalProperties": false,
+        })),
     };
     root.finish(reader);
     check_tools(tools.as_ref(), process.as_ref(), reader);
@@ -187,9 +204,9 @@ fn read_process(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<(Proces
             reader.fault(code::ONE_OF, node.tree.spot, message, help);
             None
         }
-        Some(node) => node.names(reader, ENTRIES_MAX).map(|names| {
-            names.into_iter().map(|(name, _)| String::from(name)).collect()
-        }),
+        Some(node) => node
+            .names(reader, ENTRIES_MAX)
+            .map(|names| names.into_iter().map(|(name, _)| String::from(name)).collect()),
         None => Some(Vec::new()),
     };
     let environment = match table.optional("environment") {
@@ -208,11 +225,7 @@ fn read_process(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<(Proces
     Some((need, spot))
 }
 
-fn read_pattern(
-    node: &Node<'_>,
-    class: Option<Class>,
-    reader: &mut Reader<'_>,
-) -> Option<Pattern> {
+fn read_pattern(node: &Node<'_>, class: Option<Class>, reader: &mut Reader<'_>) -> Option<Pattern> {
     let items = node.list(reader, crate::pattern::ELEMENTS_MAX)?;
     let elements = all(items.iter().map(|item| item.text(reader)))?;
     let pattern = match Pattern::parse(&elements) {
@@ -226,9 +239,8 @@ fn read_pattern(
     };
     if let (Some(Class::Read), Some((index, element))) = (class, pattern.free_element()) {
         let spot = items.get(index).map_or(node.tree.spot, |item| item.tree.spot);
-        let message = format!(
-            "`{element}` takes text that the plugin makes up, and the command only reads"
-        );
+        let message =
+            format!("`{element}` takes text that the plugin makes up, and the command only reads");
         let help = "use a kind whose values others decide (name, setting, literal, path, …), or \
                     `class = \"change\"`";
         reader.fault(code::READ_TAKES_FREE_TEXT, spot, message, help);
@@ -286,8 +298,7 @@ fn read_files(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<(FilesNee
     let spot = table.spot_of("setting");
     let setting = table.required("setting", reader).and_then(|node| read_key(&node, reader));
     let choices = [("read", Access::Read), ("write", Access::Write)];
-    let access =
-        table.required("access", reader).and_then(|node| node.choice(reader, &choices));
+    let access = table.required("access", reader).and_then(|node| node.choice(reader, &choices));
     let beside = match table.optional("beside") {
         Some(node) => node.truth(reader),
         None => Some(false),
@@ -315,7 +326,11 @@ fn read_host(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<String> {
     });
     if !is_host {
         let reason = format!("`{}` is no host with port", shown(&text));
-        node.wrong_value(reader, reason, "write such as \"api.example:443\"; there are no wildcards");
+        node.wrong_value(
+            reader,
+            reason,
+            "write such as \"api.example:443\"; there are no wildcards",
+        );
         return None;
     }
     Some(text)
@@ -433,13 +448,13 @@ fn check_keys(
 fn missing_in_schema<'k>(schema: &Value, key: &'k str) -> Option<(&'k str, Vec<String>)> {
     let mut schema = schema;
     for segment in key.split('.') {
-        let known = schema.get("properties")?.as_object()?;
-        match known.get(segment) {
+        let known = schema.get("properties").and_then(Value::as_object);
+        match known.and_then(|known| known.get(segment)) {
             Some(below) => schema = below,
             None if schema.get("additionalProperties") == Some(&Value::Bool(false))
                 && schema.get("patternProperties").is_none() =>
             {
-                return Some((segment, known.keys().cloned().collect()));
+                return Some((segment, known.into_iter().flat_map(Map::keys).cloned().collect()));
             }
             None => return None,
         }

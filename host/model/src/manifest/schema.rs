@@ -61,7 +61,8 @@ pub(super) fn check(schema: &Value, settings: &Value) -> Result<(), Vec<Settings
 
 fn compiled(schema: &Value) -> Result<Validator, String> {
     let schema = with_secrets(schema);
-    let mut survey = Survey { root: &schema, sizes: BTreeMap::new(), open: Vec::new(), patterns: 0 };
+    let mut survey =
+        Survey { root: &schema, sizes: BTreeMap::new(), open: Vec::new(), patterns: 0 };
     if survey.size(&schema)? > EXPANDED_MAX {
         return Err(format!("with its `$ref`s filled in it has more than {EXPANDED_MAX} parts"));
     }
@@ -69,14 +70,12 @@ fn compiled(schema: &Value) -> Result<Validator, String> {
         return Err(format!("it has more than {PATTERNS_MAX} patterns"));
     }
     let linear = PatternOptions::regex().size_limit(PATTERN_BYTES_MAX);
-    jsonschema::options()
-        .offline()
-        .with_pattern_options(linear)
-        .build(&schema)
-        .map_err(|error| match error.instance_path().as_str() {
+    jsonschema::options().offline().with_pattern_options(linear).build(&schema).map_err(|error| {
+        match error.instance_path().as_str() {
             "" => shown(&error.to_string()),
             place => format!("at `{}`: {}", shown(place), shown(&error.to_string())),
-        })
+        }
+    })
 }
 
 /// The schema with `{ "$ref": "vaultup:secret" }` filled in.
@@ -216,8 +215,12 @@ fn described(schema: &Value, error: &ValidationError<'_>) -> Vec<SettingsFault> 
             let help = format!("write what matches `{}`", shown(pattern));
             one(format!("{what} has the wrong form"), help)
         }
-        ValidationErrorKind::AnyOf { context }
-        | ValidationErrorKind::OneOfNotValid { context } => forms(schema, &pointer, context),
+        ValidationErrorKind::FalseSchema => {
+            one(format!("nothing is expected in {what}"), "take it away".to_owned())
+        }
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            forms(schema, &pointer, context)
+        }
         _ => {
             let reason = shown(&error.masked_with("the value").to_string());
             one(format!("{reason}, in {what}"), "write what the plugin expects".to_owned())
@@ -235,20 +238,15 @@ fn forms(
         error.instance_path().as_str() == pointer
             && matches!(error.kind(), ValidationErrorKind::Type { .. })
     };
-    let meant: Vec<_> =
-        context.iter().filter(|errors| !errors.iter().any(is_other_type)).collect();
+    let meant: Vec<_> = context.iter().filter(|errors| !errors.iter().any(is_other_type)).collect();
     if let [errors] = meant.as_slice() {
         return errors.iter().flat_map(|error| described(schema, error)).collect();
     }
     let form = |errors: &Vec<ValidationError<'static>>| {
         errors.first().and_then(|error| described(schema, error).into_iter().next())
     };
-    let reasons: Vec<String> = context
-        .iter()
-        .filter_map(form)
-        .map(|fault| fault.message)
-        .take(FORMS_SHOWN_MAX)
-        .collect();
+    let reasons: Vec<String> =
+        context.iter().filter_map(form).map(|fault| fault.message).take(FORMS_SHOWN_MAX).collect();
     let message = format!("{} has none of the forms that are possible", named(pointer));
     vec![fault(pointer.to_owned(), message, reasons.join("; or "))]
 }

@@ -75,7 +75,9 @@ impl Element {
         let name = &element.literal;
         let plain = !name.contains('/') && !name.starts_with('-') && name != "." && name != "..";
         if is_tool && (element.placeholder.is_some() || repeat != Repeat::Once || !plain) {
-            return Err(format!("`{text}` is no tool: a program name without a slash stands first"));
+            return Err(format!(
+                "`{text}` is no tool: a program name without a slash stands first"
+            ));
         }
         Ok(element)
     }
@@ -106,7 +108,8 @@ impl Element {
         }
         if !literal.is_empty() && !literal.ends_with('=') {
             return Err(format!(
-                "`{text}` has text before its placeholder: write `--flag={{label}}`, or two elements"
+                "`{text}` has text before its placeholder: write `--flag={{label}}`, or two \
+                 elements"
             ));
         }
         let placeholder = Some(Placeholder::parse(text, inside)?);
@@ -146,10 +149,12 @@ impl Placeholder {
             Some((label, kind)) => (label, kind),
             None => (inside, Kind::Name.as_str()),
         };
-        let shape = label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let shape =
+            label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if label.is_empty() || label.len() > LABEL_BYTES_MAX || !shape {
             return Err(format!(
-                "`{text}` needs a label of 1 to {LABEL_BYTES_MAX} lower-case letters, digits and `-`"
+                "`{text}` needs a label of 1 to {LABEL_BYTES_MAX} lower-case letters, digits \
+                 and `-`"
             ));
         }
         let Some(kind) = Kind::ALL.into_iter().find(|known| known.as_str() == kind) else {

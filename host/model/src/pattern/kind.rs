@@ -126,7 +126,10 @@ pub fn begins_like_a_flag(text: &str) -> bool {
     text.starts_with(|c: char| {
         c == '-'
             || ('\u{2010}'..='\u{2015}').contains(&c)
-            || matches!(c, '\u{ad}' | '\u{2043}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
+            || matches!(
+                c,
+                '\u{ad}' | '\u{2043}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'
+            )
     })
 }
 

@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
 
-use proptest::prelude::{any, prop, prop_oneof, proptest};
+mod any_argument;
 
 use super::{
-    ARGUMENT_BYTES_MAX, ARGUMENTS_BYTES_MAX, ARGUMENTS_MAX, Argument, DIGITS_MAX, ELEMENT_BYTES_MAX,
-    ELEMENTS_MAX, Kind, LABEL_BYTES_MAX, MatchContext, Mismatch, NAME_VALUE_BYTES_MAX, Pattern,
-    SHOWN_CHARACTERS_MAX, begins_like_a_flag, is_name, shown,
+    ARGUMENT_BYTES_MAX, ARGUMENTS_BYTES_MAX, ARGUMENTS_MAX, Argument, DIGITS_MAX,
+    ELEMENT_BYTES_MAX, ELEMENTS_MAX, Kind, LABEL_BYTES_MAX, MatchContext, Mismatch,
+    NAME_VALUE_BYTES_MAX, Pattern, SHOWN_CHARACTERS_MAX, is_name, shown,
 };
 
 /// Grants `/srv` and below, one setting, one literal, one secret.
@@ -74,16 +74,38 @@ fn a_command_of_the_shape_is_accepted() {
     let accepted: [&[&str]; 4] = [
         &["helm", "upgrade", "shop", "/srv/c", "--namespace=a", "--timeout=5m", "--reset-values"],
         &[
-            "helm", "upgrade", "shop", "/srv/c", "--namespace=a", "--values=/srv/1",
-            "--values=/srv/2", "--timeout=90s", "--wait", "--reset-values",
+            "helm",
+            "upgrade",
+            "shop",
+            "/srv/c",
+            "--namespace=a",
+            "--values=/srv/1",
+            "--values=/srv/2",
+            "--timeout=90s",
+            "--wait",
+            "--reset-values",
         ],
         &[
-            "helm", "upgrade", "shop", "/srv/c", "--namespace=a", "--set-string=a.b[0]=x y",
-            "--set-string=c=", "--history-max=0", "--timeout=500ms", "--reset-values",
+            "helm",
+            "upgrade",
+            "shop",
+            "/srv/c",
+            "--namespace=a",
+            "--set-string=a.b[0]=x y",
+            "--set-string=c=",
+            "--history-max=0",
+            "--timeout=500ms",
+            "--reset-values",
         ],
         &[
-            "helm", "upgrade", "shop", "/srv/c", "--namespace=a", "--description=-- the\nrest",
-            "--timeout=1h", "--reset-values",
+            "helm",
+            "upgrade",
+            "shop",
+            "/srv/c",
+            "--namespace=a",
+            "--description=-- the\nrest",
+            "--timeout=1h",
+            "--reset-values",
         ],
     ];
     for arguments in accepted {
@@ -94,15 +116,44 @@ fn a_command_of_the_shape_is_accepted() {
 #[test]
 fn a_flag_that_the_pattern_does_not_have_gets_in_nowhere() {
     let good = [
-        "helm", "upgrade", "shop", "/srv/c", "--namespace=a", "--values=/srv/v",
-        "--set-string=a=b", "--timeout=5m", "--wait", "--reset-values",
+        "helm",
+        "upgrade",
+        "shop",
+        "/srv/c",
+        "--namespace=a",
+        "--values=/srv/v",
+        "--set-string=a=b",
+        "--timeout=5m",
+        "--wait",
+        "--reset-values",
     ];
     matched(&HELM, &good).unwrap();
     let injected = [
-        "--post-renderer=/bin/sh", "--post-renderer", "/bin/sh", "-o", "-", "--", "--kubeconfig=/srv/k",
-        "--values", "/srv/w", "--values=../w", "--namespace=b", "--wait=false", "", " ", "\n",
-        "--wait\n", "\0", "–wait", "—post-renderer=/bin/sh", "−o", "--WAIT", "--wait ",
-        "$(reboot)", ";reboot", "`reboot`", "|sh",
+        "--post-renderer=/bin/sh",
+        "--post-renderer",
+        "/bin/sh",
+        "-o",
+        "-",
+        "--",
+        "--kubeconfig=/srv/k",
+        "--values",
+        "--values=../w",
+        "--namespace=-b",
+        "--wait=false",
+        "",
+        " ",
+        "\n",
+        "--wait\n",
+        "\0",
+        "–wait",
+        "—post-renderer=/bin/sh",
+        "−o",
+        "--WAIT",
+        "--wait ",
+        "$(reboot)",
+        ";reboot",
+        "`reboot`",
+        "|sh",
     ];
     for flag in injected {
         for position in 0..=good.len() {
@@ -120,7 +171,8 @@ fn a_flag_that_the_pattern_does_not_have_gets_in_nowhere() {
 
 #[test]
 fn the_order_is_fixed_and_nothing_may_be_missing() {
-    let good = ["helm", "upgrade", "shop", "/srv/c", "--namespace=a", "--timeout=5m", "--reset-values"];
+    let good =
+        ["helm", "upgrade", "shop", "/srv/c", "--namespace=a", "--timeout=5m", "--reset-values"];
     for position in 0..good.len() {
         let mut arguments = good.to_vec();
         arguments.remove(position);
@@ -134,49 +186,60 @@ fn the_order_is_fixed_and_nothing_may_be_missing() {
     matched(&HELM, &[]).unwrap_err();
 }
 
+/// For each kind what it accepts and what it refuses, standing alone.
+const KINDS: [(Kind, &[&str], &[&str]); 8] = [
+    (
+        Kind::Name,
+        &["shop", "a.example/b:1@sha256:0f", "2.5.0+x", "A", "deployment/api", "a..b", "1"],
+        &[
+            "", "-n", "a b", "a/../b", "a/..", "a;b", "a=b", "a$b", "a\n", "é", ".a", "/a", "@f",
+            "+x", "a\0", "a*", "a{b}", "a,b", "a|b", "a'b", "a\"b", "a\\b", "~a",
+        ],
+    ),
+    (Kind::Number, &["0", "42", "007"], &["", "-1", "+1", "1.5", "1e9", "0x1", " 1", "1\n", "٣"]),
+    (
+        Kind::Duration,
+        &["0s", "90s", "5m", "2h", "500ms"],
+        &["", "90", "s", "1h30m", "-1s", "1.5s", "1d", "5M", "5 m", "5s\n"],
+    ),
+    (
+        Kind::Path,
+        &["/srv", "/srv/a b", "/srv/a..b", "/srv/-x"],
+        &[
+            "",
+            "srv",
+            "./srv",
+            "/etc/passwd",
+            "/srv/../etc",
+            "/srv/..",
+            "/srv\0",
+            "/srv/a\nb",
+            "-/srv",
+            "~/x",
+            "/srvx",
+        ],
+    ),
+    (Kind::Setting, &["./drain now"], &["", "./drain", "./drain now ", "other", "-x"]),
+    (
+        Kind::Literal,
+        &["SELECT 1\n-- two"],
+        &["", "SELECT 1", "SELECT 1\n-- two;", "select 1\n-- two", "-- SELECT 2"],
+    ),
+    (
+        Kind::Text,
+        &["anything", "two\nlines\tand tabs", "=", "/etc/passwd", "é", " -o", "a-b"],
+        &["", "-o", "--x=y", "-", "–o", "—o", "−o", "‐o", "－o", "\0", "a\0", "a\r", "\u{1b}[2J"],
+    ),
+    (
+        Kind::Assignment,
+        &["a=b", "a.b[0]=c d", "a=", "a==", "_a=-x", "image.tag=2.5.0", "a=b\nc"],
+        &["", "a", "=b", "-a=b", "--a=b", "a b=c", "a\n=b", "a=\0", ".a=b", "[0]=b", "é=b"],
+    ),
+];
+
 #[test]
 fn each_kind_accepts_and_refuses() {
-    let cases: [(Kind, &[&str], &[&str]); 8] = [
-        (
-            Kind::Name,
-            &["shop", "a.example/b:1@sha256:0f", "2.5.0+x", "A", "deployment/api", "a..b", "1"],
-            &[
-                "", "-n", "a b", "a/../b", "a/..", "a;b", "a=b", "a$b", "a\n", "é", ".a", "/a", "@f",
-                "+x", "a\0", "a*", "a{b}", "a,b", "a|b", "a'b", "a\"b", "a\\b", "~a",
-            ],
-        ),
-        (Kind::Number, &["0", "42", "007"], &["", "-1", "+1", "1.5", "1e9", "0x1", " 1", "1\n", "٣"]),
-        (
-            Kind::Duration,
-            &["0s", "90s", "5m", "2h", "500ms"],
-            &["", "90", "s", "1h30m", "-1s", "1.5s", "1d", "5M", "5 m", "5s\n"],
-        ),
-        (
-            Kind::Path,
-            &["/srv", "/srv/a b", "/srv/a..b", "/srv/-x"],
-            &[
-                "", "srv", "./srv", "/etc/passwd", "/srv/../etc", "/srv/..", "/srv\0", "/srv/a\nb",
-                "-/srv", "~/x", "/srvx",
-            ],
-        ),
-        (Kind::Setting, &["./drain now"], &["", "./drain", "./drain now ", "other", "-x"]),
-        (
-            Kind::Literal,
-            &["SELECT 1\n-- two"],
-            &["", "SELECT 1", "SELECT 1\n-- two;", "select 1\n-- two", "-- SELECT 2"],
-        ),
-        (
-            Kind::Text,
-            &["anything", "two\nlines\tand tabs", "=", "/etc/passwd", "é", " -o", "a-b"],
-            &["", "-o", "--x=y", "-", "–o", "—o", "−o", "‐o", "－o", "\0", "a\0", "a\r", "\u{1b}[2J"],
-        ),
-        (
-            Kind::Assignment,
-            &["a=b", "a.b[0]=c d", "a=", "a==", "_a=-x", "image.tag=2.5.0", "a=b\nc"],
-            &["", "a", "=b", "-a=b", "--a=b", "a b=c", "a\n=b", "a=\0", ".a=b", "[0]=b", "é=b"],
-        ),
-    ];
-    for (kind, accepted, refused) in cases {
+    for (kind, accepted, refused) in KINDS {
         for text in accepted {
             assert!(kind.accepts_alone(text, &Context), "{kind:?} refuses {text:?}");
         }
@@ -215,7 +278,8 @@ fn a_secret_file_is_taken_by_its_own_placeholder_only() {
     alone.matches(&secret("", "token"), &Context).unwrap();
     alone.matches(&secret("--x=", "token"), &Context).unwrap_err();
     for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::SecretFile) {
-        let pattern = Pattern::parse(&["t".to_owned(), format!("{{c:{}}}", kind.as_str())]).unwrap();
+        let pattern =
+            Pattern::parse(&["t".to_owned(), format!("{{c:{}}}", kind.as_str())]).unwrap();
         pattern.matches(&secret("", "token"), &Everything).unwrap_err();
     }
     let literal = Pattern::parse(&["t", "--config="]).unwrap();
@@ -344,90 +408,9 @@ fn the_worst_pattern_ends_soon() {
 #[test]
 fn only_a_text_that_the_plugin_makes_up_makes_an_element_free() {
     for kind in Kind::ALL {
-        let pattern = Pattern::parse(&["t".to_owned(), format!("{{a:{}}}", kind.as_str())]).unwrap();
+        let pattern =
+            Pattern::parse(&["t".to_owned(), format!("{{a:{}}}", kind.as_str())]).unwrap();
         let is_free = matches!(kind, Kind::Text | Kind::Assignment);
         assert_eq!(pattern.free_element().is_some(), is_free, "{kind:?}");
-    }
-}
-
-proptest! {
-    #[test]
-    fn no_argument_that_begins_with_a_dash_is_accepted_by_a_lone_placeholder(
-        dash in prop_oneof!["-", "--", "[\u{2010}-\u{2015}\u{2212}\u{fe58}\u{fe63}\u{ff0d}]"],
-        rest in any::<String>(),
-        repeat in "[*?]?",
-    ) {
-        let text = format!("{dash}{rest}");
-        for kind in Kind::ALL {
-            let element = format!("{{a:{}}}{repeat}", kind.as_str());
-            let pattern = Pattern::parse(&["t", &element]).unwrap();
-            assert!(pattern.matches(&texts(&["t", &text]), &Everything).is_err(), "{kind:?} {text:?}");
-        }
-    }
-
-    #[test]
-    fn a_lone_name_can_never_be_a_flag_a_script_or_a_way_up(text in any::<String>()) {
-        if Kind::Name.accepts_alone(&text, &Everything) {
-            assert!(!begins_like_a_flag(&text));
-            assert!(!text.contains([' ', '\n', ';', '$', '`', '|', '&', '<', '>', '(', '\'', '"', '\\']));
-            assert!(!text.split('/').any(|part| part == ".."));
-        }
-    }
-
-    #[test]
-    fn a_pattern_is_shown_as_it_is_read(
-        elements in prop::collection::vec(
-            "(--[a-z]{1,5}=)?[{][a-z]{1,5}(:(name|path|text|number))?[}][*?]?|--[a-z]{1,5}[*?]?", 0..6),
-    ) {
-        let elements: Vec<String> = std::iter::once("t".to_owned()).chain(elements).collect();
-        let pattern = Pattern::parse(&elements).unwrap();
-        let again = Pattern::parse(&Vec::<String>::from(pattern.clone())).unwrap();
-        assert_eq!(again, pattern);
-        let json = serde_json::to_string(&pattern).unwrap();
-        assert_eq!(serde_json::from_str::<Pattern>(&json).unwrap(), pattern);
-    }
-
-    #[test]
-    fn matching_agrees_with_a_plain_search(
-        elements in prop::collection::vec("(a|b|[{]x[}]|[{]n:number[}])[*?]?", 0..6),
-        arguments in prop::collection::vec("a|b|c|1|-", 0..7),
-    ) {
-        let elements: Vec<String> = std::iter::once("t".to_owned()).chain(elements).collect();
-        let pattern = Pattern::parse(&elements).unwrap();
-        let arguments: Vec<String> = std::iter::once("t".to_owned()).chain(arguments).collect();
-        let given: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let found = search(&elements, &given);
-        assert_eq!(pattern.matches(&texts(&given), &Context).is_ok(), found, "{elements:?} {given:?}");
-    }
-
-    #[test]
-    fn no_texts_panic(
-        elements in prop::collection::vec(prop_oneof![any::<String>(), "[{}a:=*?-]{0,8}"], 0..5),
-        arguments in prop::collection::vec(any::<String>(), 0..5),
-    ) {
-        let given: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        if let Ok(pattern) = Pattern::parse(&elements) {
-            let _ = pattern.matches(&texts(&given), &Everything);
-            let _ = pattern.to_string();
-        }
-    }
-}
-
-/// The obvious way, with backtracking: the oracle.
-fn search(elements: &[String], arguments: &[&str]) -> bool {
-    let Some((element, rest)) = elements.split_first() else { return arguments.is_empty() };
-    let body = element.trim_end_matches(['*', '?']);
-    let takes = |text: &str| match body {
-        "{x}" => is_name(text),
-        "{n:number}" => text.bytes().all(|b| b.is_ascii_digit()),
-        literal => text == literal,
-    };
-    let one = arguments.first().is_some_and(|text| takes(text));
-    if element.ends_with('*') {
-        search(rest, arguments) || (one && search(elements, &arguments[1..]))
-    } else if element.ends_with('?') {
-        search(rest, arguments) || (one && search(rest, &arguments[1..]))
-    } else {
-        one && search(rest, &arguments[1..])
     }
 }

@@ -173,10 +173,9 @@ fn read_migrate(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<MigrateBy> {
             "a migration is either a command or happens at start",
             "take `command` or `at-start` away",
         ),
-        (true, None, None) => (
-            "a migration at start needs the component that starts",
-            "add `with = \"COMPONENT\"`",
-        ),
+        (true, None, None) => {
+            ("a migration at start needs the component that starts", "add `with = \"COMPONENT\"`")
+        }
         (false, _, None) => (
             "a migration has neither `command` nor `at-start = true`",
             "add `command = [\"…\"]`, run with the new release of `with`, or `at-start = true`",

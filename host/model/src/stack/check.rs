@@ -76,7 +76,8 @@ impl Names {
         }
         for circle in circles(&edges) {
             let way: Vec<&str> = circle.iter().map(Name::as_str).collect();
-            let is_step = |r: &&Reference| Some(&r.from) == circle.first() && Some(&r.to) == circle.get(1);
+            let is_step =
+                |r: &&Reference| Some(&r.from) == circle.first() && Some(&r.to) == circle.get(1);
             let spot = self.needs.iter().find(is_step).map_or(Spot::START, |r| r.spot);
             reader.fault(
                 code::CIRCULAR_NEEDS,
@@ -96,12 +97,7 @@ impl Names {
                     format!("`{from}` is written by `{to}`, and there is no such component")
                 };
                 let known = self.components.keys().map(Name::as_str);
-                reader.fault(
-                    code::UNKNOWN_NAME,
-                    *spot,
-                    message,
-                    did_you_mean(to.as_str(), known),
-                );
+                reader.fault(code::UNKNOWN_NAME, *spot, message, did_you_mean(to.as_str(), known));
             }
         }
     }

@@ -99,7 +99,9 @@ fn add(
     let is_setting = path.iter().any(|segment| segment == "settings");
     let is_list = segments.last().is_some_and(|last| LIST_KEYS.contains(last)) && !is_setting;
     let tree = match serde_json::from_str(value) {
-        Ok(json) if !is_list || matches!(json, serde_json::Value::Array(_)) => converted(json, spot),
+        Ok(json) if !is_list || matches!(json, serde_json::Value::Array(_)) => {
+            converted(json, spot)
+        }
         _ if is_list => {
             let item = |text: &str| leaf(TreeValue::Text(text.trim().to_owned()), spot);
             leaf(TreeValue::List(value.split(',').map(item).collect()), spot)
@@ -322,7 +324,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused_with_the_number_of_the_flag() {
-        let cases: [(&[(&str, &str)], _, u32, &str); 10] = [
+        type Flags = [(&'static str, &'static str)];
+        let cases: [(&Flags, _, u32, &str); 10] = [
             (&[("a", "1"), ("a", "2")], code::FLAG_INVALID, 2, "set twice"),
             (&[("a", "1"), ("a.b", "2")], code::FLAG_INVALID, 2, "has a value"),
             (&[("a.b", "1"), ("a", "2")], code::FLAG_INVALID, 2, "set twice"),

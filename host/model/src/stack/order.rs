@@ -122,9 +122,8 @@ mod tests {
     }
 
     fn shown(edges: &Edges) -> Vec<String> {
-        let joined = |circle: Vec<Name>| {
-            circle.iter().map(Name::as_str).collect::<Vec<_>>().join(">")
-        };
+        let joined =
+            |circle: Vec<Name>| circle.iter().map(Name::as_str).collect::<Vec<_>>().join(">");
         circles(edges).into_iter().map(joined).collect()
     }
 

@@ -63,7 +63,8 @@ fn read_root(mut root: Table<'_>, reader: &mut Reader<'_>) -> Option<Stack> {
         None => Some(Backups::default()),
     };
     names.check(reader);
-    let is_empty = |parts: &Option<BTreeMap<Name, _>>| parts.as_ref().is_some_and(BTreeMap::is_empty);
+    let is_empty =
+        |parts: &Option<BTreeMap<Name, _>>| parts.as_ref().is_some_and(BTreeMap::is_empty);
     if is_empty(&components) && datastores.as_ref().is_some_and(BTreeMap::is_empty) {
         let help = "describe what is deployed under `[components.NAME]`, what holds state under \
                     `[datastores.NAME]`, or let `vaultup init` write it";
@@ -333,9 +334,7 @@ fn read_expected(
 ) -> Option<(u16, BTreeMap<String, Value>)> {
     let mut table = node.table(reader)?;
     let status = match table.optional("status") {
-        Some(node) => {
-            node.number(reader, 100, 599).and_then(|status| u16::try_from(status).ok())
-        }
+        Some(node) => node.number(reader, 100, 599).and_then(|status| u16::try_from(status).ok()),
         None => Some(STATUS_DEFAULT),
     };
     let json = match table.optional("json") {
@@ -408,7 +407,11 @@ fn read_secret(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<SecretSource>
         ("env", node) => {
             let name = node.line(reader, LINE_BYTES_MAX)?;
             if name.contains('=') || name.contains(char::is_whitespace) {
-                node.wrong_value(reader, "this is no name of a variable", "write such as \"DB_URI\"");
+                node.wrong_value(
+                    reader,
+                    "this is no name of a variable",
+                    "write such as \"DB_URI\"",
+                );
                 return None;
             }
             Some(SecretSource::Env(name))

@@ -8,10 +8,8 @@ use engine::machine::{Effect, Machine};
 use engine::plan::{Intent, Plan};
 use model::Name;
 use model::contract::{ProofLevel, Target};
-use sandbox::Artifacts;
-use vault::{
-    BackupSet, DatastoreRecord, Demand, ProofRecord, Proven, Recheck, SetHeader, SetId, Vault,
-};
+use sandbox::{Artifacts, BackupRead, BackupTaken};
+use vault::{BackupSet, DatastoreRecord, Demand, ProofRecord, Proven, Recheck, SetHeader, SetId};
 
 use super::{Trouble, Worker, call_failed, failed};
 use crate::error::{Error, failures};
@@ -151,7 +149,7 @@ impl Worker {
         let set = self.vault.set(id)?;
         let record = set.datastore(name.as_str())?;
         let operation = self.platform.operation(call)?;
-        let session = self.changing(Artifacts::read(&self.vault, &set, name));
+        let session = self.changing(self.artifacts_of(&set, name));
         let plugin = self.platform.plugin(name)?;
         let proven = plugin.backup_prove(&session, &operation, level, &record.state).await;
         let proof = proven.map_err(|error| {
@@ -159,12 +157,8 @@ impl Worker {
             call_failed(failures::PROOF, message, &error)
         })?;
         if proof.level < level {
-            let message =
-                format!("backup {id} of {name} reached proof {} of {level}", proof.level);
+            let message = format!("backup {id} of {name} reached proof {} of {level}", proof.level);
             return Err(failed(failures::PROOF, message));
-        }
-        if level >= ProofLevel::Checked {
-            self.read_unless_read(&set, name).await?;
         }
         let recorded = ProofRecord {
             level,
@@ -172,7 +166,15 @@ impl Worker {
             figures: proof.figures.clone(),
             answers: proof.answers.clone(),
         };
-        self.vault.record_proof(id, name.as_str(), recorded)?;
+        match self.vault.record_proof(id, name.as_str(), recorded.clone()) {
+            // A plugin may claim to have checked what it never read; then it is read now.
+            Err(vault::Error::NotRead { .. }) => {
+                let (vault, set, datastore) = (self.vault.clone(), set, name.to_string());
+                blocking(move || vault.verify_bytes(&set, &datastore)).await?;
+                self.vault.record_proof(id, name.as_str(), recorded)?;
+            }
+            other => other?,
+        }
         Ok(Answer::Proven { level, figures: proof.figures, answers: proof.answers })
     }
 
@@ -183,6 +185,15 @@ impl Worker {
             Err(vault::Error::NoSet { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What a plugin may read of a set.
+    pub(super) fn artifacts_of(&self, set: &BackupSet, name: &Name) -> Artifacts {
+        Artifacts::Read(BackupRead {
+            vault: self.vault.clone(),
+            set: Arc::new(set.clone()),
+            datastore: name.to_string(),
+        })
     }
 
     async fn take_one(
@@ -207,8 +218,8 @@ impl Worker {
             other => other?,
         };
         let taken_at = self.platform.machinery.clock.now();
-        let (artifacts, written) = Artifacts::write(set, name);
-        let session = self.changing(artifacts);
+        let written = BackupTaken::new(set.clone(), name.as_str());
+        let session = self.changing(Artifacts::Write(written.clone()));
         let taken = plugin.backup_take(&session, &operation).await;
         drop(session);
         let taken = taken.map_err(|error| {
@@ -222,22 +233,12 @@ impl Worker {
             schema_version: schema.as_ref().and_then(|schema| schema.version.clone()),
             schema_fingerprint: schema.map(|schema| schema.fingerprint),
             proof_wanted: wanted,
-            artifacts: written.records(),
+            artifacts: written.written(),
             figures: taken.figures,
             consistency: taken.consistency,
             taken_at,
             state: taken.state,
         })
-    }
-
-    /// A plugin may claim that it checked what it never read; then the vault reads it now.
-    async fn read_unless_read(&self, set: &BackupSet, name: &Name) -> Result<(), Trouble> {
-        if self.vault.was_read(set, name.as_str())? {
-            return Ok(());
-        }
-        let (vault, set, name): (Vault, _, _) =
-            (self.vault.clone(), set.clone(), name.to_string());
-        blocking(move || vault.verify_bytes(&set, &name)).await.map(drop)
     }
 }
 

@@ -35,9 +35,7 @@ impl Worker {
             DeployChange::Stop => plugin.deploy_stop(session, operation).await,
             DeployChange::Start(count) => plugin.deploy_start(session, operation, *count).await,
             DeployChange::HoldTraffic => plugin.deploy_hold_traffic(session, operation).await,
-            DeployChange::ReleaseTraffic => {
-                plugin.deploy_release_traffic(session, operation).await
-            }
+            DeployChange::ReleaseTraffic => plugin.deploy_release_traffic(session, operation).await,
             DeployChange::Revert(revision, presence) => {
                 plugin.deploy_revert(session, operation, revision, *presence).await
             }

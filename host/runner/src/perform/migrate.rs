@@ -79,8 +79,7 @@ impl Worker {
         expected: Option<&str>,
     ) -> Result<Answer, Trouble> {
         let target = &effect.step.target;
-        let schema: Option<Schema> =
-            self.platform.schema(name, target, self.releases()).await?;
+        let schema: Option<Schema> = self.platform.schema(name, target, self.releases()).await?;
         let version = schema.as_ref().and_then(|schema| schema.version.as_deref());
         let dirty = schema.as_ref().is_some_and(|schema| schema.dirty);
         if dirty {

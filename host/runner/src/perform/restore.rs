@@ -23,8 +23,7 @@ impl Worker {
         let record = set.datastore(name.as_str())?;
         let key = self.key(effect);
         let operation = self.platform.operation(&self.call(effect, name, &key))?;
-        let artifacts = Artifacts::read(&self.vault, &set, name);
-        let session = self.changing(artifacts);
+        let session = self.changing(self.artifacts_of(&set, name));
         let plugin = self.platform.plugin(name)?;
         let filled = plugin.restore_fill(&session, &operation, &record.state).await;
         let found = filled.map_err(|error| {

@@ -20,7 +20,10 @@ impl Worker {
         let releases = Releases { version: Some(version), ..self.releases() };
         let patience = Patience::For(effect.step.within);
         let target = &effect.step.target;
-        self.platform.healthy(name, target, Some(version), releases, patience).await.map(Answer::Measured)
+        self.platform
+            .healthy(name, target, Some(version), releases, patience)
+            .await
+            .map(Answer::Measured)
     }
 
     /// Runs a component's checks from end to end, once.
@@ -29,7 +32,10 @@ impl Worker {
         let checks = its.map(|its| its.smoke.clone()).unwrap_or_default();
         let variables = self.platform.variables(&effect.step.target, self.releases());
         for check in &checks {
-            let ran = self.platform.command(&check.run, &variables, check.within, &self.key(effect)).await;
+            let ran = self
+                .platform
+                .command(&check.run, &variables, check.within, &self.key(effect))
+                .await;
             if let Err(fault) = ran {
                 let message = format!("check `{}` of {name} failed", check.run.join(" "));
                 return Err(Trouble::Failed(Failure {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use system::redact::visible;
+
 use crate::bindings::host::vaultup::plugin as contract;
 use crate::bindings::host::vaultup::plugin::types as wit;
 use crate::limits::{PAUSE_MS_MAX, PROGRESS_REPORTS_MAX, UNIT_BYTES_MAX};
 use crate::session::LogLevel;
 use crate::state::{Denial, Granting, State, told};
-use crate::text::{cut_end, visible_line};
+use crate::text::cut_end;
 
 impl contract::secret::Host for State {
     async fn available(&mut self, name: String) -> Granting<bool> {
@@ -35,7 +37,7 @@ impl contract::progress::Host for State {
         self.progress_reports += 1;
         if self.progress_reports <= PROGRESS_REPORTS_MAX {
             let unit = self.facts.session.redactor.redact(&unit).into_owned();
-            let unit = visible_line(cut_end(&unit, UNIT_BYTES_MAX)).into_owned();
+            let unit = visible(cut_end(&unit, UNIT_BYTES_MAX)).into_owned();
             self.facts.session.observer.progress(done, total, &unit);
         }
         Ok(())

@@ -2,8 +2,7 @@
 
 use model::contract::{
     DeployChange, Estimate, Figure, Interface, Measurement, MigrateRequest, Observation, Operation,
-    Pending, Presence, Preview, Proof, ProofLevel, Running, Schema, Taken, Target, Watch, Wave,
-    WayBack,
+    Pending, Presence, Preview, Proof, ProofLevel, Running, Schema, Taken, Watch, Wave, WayBack,
 };
 use serde_json::Value;
 
@@ -18,7 +17,7 @@ macro_rules! functions {
     ($(
         $(#[$documentation:meta])*
         $effect:ident $interface:ident $world:ident $name:literal
-        fn $method:ident($($argument:ident: $type:ty),*) -> $answer:ty
+        $visibility:vis fn $method:ident($($argument:ident: $type:ty),*) -> $answer:ty
         = |$guest:ident, $store:ident, $operation:ident| $call:expr;
     )*) => {
         impl Plugin {$(
@@ -26,7 +25,7 @@ macro_rules! functions {
             ///
             /// # Errors
             /// [`CallError`], naming plugin and function.
-            pub async fn $method(
+            $visibility async fn $method(
                 &self,
                 session: &Session,
                 operation: &Operation,
@@ -39,13 +38,11 @@ macro_rules! functions {
                 };
                 let world = self.inner.worlds.$world.as_ref();
                 let world = self.permit(function, world, session, operation)?;
-                let told = &convert::operation(operation);
-                self.run(function, session, operation, |$store| {
-                    Box::pin(async move {
-                        let $guest = world.instantiate_async(&mut *$store).await?;
-                        let $operation = told;
-                        $call.await
-                    })
+                let told = convert::operation(operation);
+                self.run(function, session, operation, |mut store| async move {
+                    let $guest = world.instantiate_async(&mut store).await?;
+                    let ($store, $operation) = (&mut store, &told);
+                    $call.await
                 })
                 .await
             }
@@ -56,22 +53,22 @@ macro_rules! functions {
 functions! {
     /// What runs now.
     Reads Deploy deploy "deploy.observe"
-    fn deploy_observe() -> Running
+    pub fn deploy_observe() -> Running
     = |guest, store, told| guest.vaultup_plugin_deploy().call_observe(store, told);
 
     /// Whether the release that runs now could be deployed again.
     Reads Deploy deploy "deploy.way-back"
-    fn deploy_way_back() -> WayBack
+    pub fn deploy_way_back() -> WayBack
     = |guest, store, told| guest.vaultup_plugin_deploy().call_way_back(store, told);
 
     /// What applying the last wave would change.
     Reads Deploy deploy "deploy.preview"
-    fn deploy_preview() -> Preview
+    pub fn deploy_preview() -> Preview
     = |guest, store, told| guest.vaultup_plugin_deploy().call_preview(store, told);
 
     /// What the platform knows of a change.
     Reads Deploy deploy "deploy.status"
-    fn deploy_status(change: &DeployChange) -> Observation
+    pub fn deploy_status(change: &DeployChange) -> Observation
     = |guest, store, told| {
         let change = convert::deploy::change(change);
         async move { guest.vaultup_plugin_deploy().call_status(store, told, &change).await }
@@ -79,12 +76,12 @@ functions! {
 
     /// Brings the next release's artifact to the platform.
     Changes Deploy deploy "deploy.prefetch"
-    fn deploy_prefetch() -> ()
+    pub fn deploy_prefetch() -> ()
     = |guest, store, told| guest.vaultup_plugin_deploy().call_prefetch(store, told);
 
     /// Runs the next release on the instances of a wave.
     Changes Deploy deploy "deploy.apply"
-    fn deploy_apply(wave: Wave) -> ()
+    pub fn deploy_apply(wave: Wave) -> ()
     = |guest, store, told| {
         let wave = convert::deploy::wave(wave);
         async move { guest.vaultup_plugin_deploy().call_apply(store, told, wave).await }
@@ -92,27 +89,27 @@ functions! {
 
     /// Stops every instance.
     Changes Deploy deploy "deploy.stop"
-    fn deploy_stop() -> ()
+    pub fn deploy_stop() -> ()
     = |guest, store, told| guest.vaultup_plugin_deploy().call_stop(store, told);
 
     /// Starts so many instances of whatever release is in place.
     Changes Deploy deploy "deploy.start"
-    fn deploy_start(instances: u32) -> ()
+    pub fn deploy_start(instances: u32) -> ()
     = |guest, store, told| guest.vaultup_plugin_deploy().call_start(store, told, instances);
 
     /// Holds requests back.
     Changes Deploy deploy "deploy.hold-traffic"
-    fn deploy_hold_traffic() -> ()
+    pub fn deploy_hold_traffic() -> ()
     = |guest, store, told| guest.vaultup_plugin_deploy().call_hold_traffic(store, told);
 
     /// Lets requests in.
     Changes Deploy deploy "deploy.release-traffic"
-    fn deploy_release_traffic() -> ()
+    pub fn deploy_release_traffic() -> ()
     = |guest, store, told| guest.vaultup_plugin_deploy().call_release_traffic(store, told);
 
     /// Puts a recorded revision in place.
     Changes Deploy deploy "deploy.revert"
-    fn deploy_revert(revision: &str, presence: Presence) -> ()
+    pub fn deploy_revert(revision: &str, presence: Presence) -> ()
     = |guest, store, told| {
         let presence = convert::deploy::presence(presence);
         async move {
@@ -122,22 +119,22 @@ functions! {
 
     /// Removes a copy. The live stack is never discarded: [`Target::Live`] is refused.
     Discards Deploy deploy "deploy.discard"
-    fn deploy_discard() -> ()
+    pub fn deploy_discard() -> ()
     = |guest, store, told| guest.vaultup_plugin_deploy().call_discard(store, told);
 
-    /// The arguments that are put before a command so that it runs inside the component.
+    /// As [`Plugin::deploy_inside`], not yet compared with what was granted.
     Reads Deploy deploy "deploy.inside"
-    fn deploy_inside() -> Vec<String>
+    fn deploy_prefix() -> Vec<String>
     = |guest, store, told| guest.vaultup_plugin_deploy().call_inside(store, told);
 
     /// What schema there is.
     Reads Migrate migrate "migrate.schema"
-    fn migrate_schema() -> Schema
+    pub fn migrate_schema() -> Schema
     = |guest, store, told| guest.vaultup_plugin_migrate().call_schema(store, told);
 
     /// What would be applied.
     Reads Migrate migrate "migrate.pending"
-    fn migrate_pending(request: &MigrateRequest) -> Pending
+    pub fn migrate_pending(request: &MigrateRequest) -> Pending
     = |guest, store, told| {
         let request = convert::migrate::request(request);
         async move { guest.vaultup_plugin_migrate().call_pending(store, told, &request).await }
@@ -145,7 +142,7 @@ functions! {
 
     /// Applies what is pending.
     Changes Migrate migrate "migrate.apply"
-    fn migrate_apply(request: &MigrateRequest) -> ()
+    pub fn migrate_apply(request: &MigrateRequest) -> ()
     = |guest, store, told| {
         let request = convert::migrate::request(request);
         async move { guest.vaultup_plugin_migrate().call_apply(store, told, &request).await }
@@ -153,7 +150,7 @@ functions! {
 
     /// What is known of an `apply`.
     Reads Migrate migrate "migrate.status"
-    fn migrate_status(request: &MigrateRequest) -> Observation
+    pub fn migrate_status(request: &MigrateRequest) -> Observation
     = |guest, store, told| {
         let request = convert::migrate::request(request);
         async move { guest.vaultup_plugin_migrate().call_status(store, told, &request).await }
@@ -161,22 +158,22 @@ functions! {
 
     /// How to follow a service that migrates when it starts.
     Reads Migrate migrate "migrate.watch"
-    fn migrate_watch() -> Watch
+    pub fn migrate_watch() -> Watch
     = |guest, store, told| guest.vaultup_plugin_migrate().call_watch(store, told);
 
     /// What a backup will cost.
     Reads Backup backup "backup.estimate"
-    fn backup_estimate() -> Estimate
+    pub fn backup_estimate() -> Estimate
     = |guest, store, told| guest.vaultup_plugin_backup().call_estimate(store, told);
 
     /// Takes a backup into the session's artifacts.
     Takes Backup backup "backup.take"
-    fn backup_take() -> Taken
+    pub fn backup_take() -> Taken
     = |guest, store, told| guest.vaultup_plugin_backup().call_take(store, told);
 
     /// What the artifacts contain.
     Reads Backup backup "backup.inspect"
-    fn backup_inspect(state: &Value) -> Vec<Figure>
+    pub fn backup_inspect(state: &Value) -> Vec<Figure>
     = |guest, store, told| {
         let state = state.to_string();
         async move { guest.vaultup_plugin_backup().call_inspect(store, told, &state).await }
@@ -184,7 +181,7 @@ functions! {
 
     /// Proves a backup. The answer is the plugin's claim: the host compares the figures itself.
     Changes Backup backup "backup.prove"
-    fn backup_prove(level: ProofLevel, state: &Value) -> Proof
+    pub fn backup_prove(level: ProofLevel, state: &Value) -> Proof
     = |guest, store, told| {
         let (level, state) = (convert::backup::level(level), state.to_string());
         async move { guest.vaultup_plugin_backup().call_prove(store, told, level, &state).await }
@@ -192,7 +189,7 @@ functions! {
 
     /// What an interrupted change left or still does.
     Reads Backup backup "backup.status"
-    fn backup_status(change: BackupChange) -> Observation
+    pub fn backup_status(change: BackupChange) -> Observation
     = |guest, store, told| {
         let change = convert::backup::change(change);
         async move { guest.vaultup_plugin_backup().call_status(store, told, change).await }
@@ -200,12 +197,12 @@ functions! {
 
     /// Removes scratch space.
     Changes Backup backup "backup.clean"
-    fn backup_clean() -> ()
+    pub fn backup_clean() -> ()
     = |guest, store, told| guest.vaultup_plugin_backup().call_clean(store, told);
 
     /// What a restore will need.
     Reads Restore restore "restore.estimate"
-    fn restore_estimate(state: &Value) -> Estimate
+    pub fn restore_estimate(state: &Value) -> Estimate
     = |guest, store, told| {
         let state = state.to_string();
         async move { guest.vaultup_plugin_restore().call_estimate(store, told, &state).await }
@@ -213,7 +210,7 @@ functions! {
 
     /// Restores into an empty target beside the live one.
     Changes Restore restore "restore.fill"
-    fn restore_fill(state: &Value) -> Vec<Figure>
+    pub fn restore_fill(state: &Value) -> Vec<Figure>
     = |guest, store, told| {
         let state = state.to_string();
         async move { guest.vaultup_plugin_restore().call_fill(store, told, &state).await }
@@ -221,22 +218,22 @@ functions! {
 
     /// Puts the filled copy in the live one's place; gives the name of what was live.
     Changes Restore restore "restore.switch"
-    fn restore_switch() -> String
+    pub fn restore_switch() -> String
     = |guest, store, told| guest.vaultup_plugin_restore().call_switch(store, told);
 
     /// Removes what a restore left beside the live data.
     Changes Restore restore "restore.discard"
-    fn restore_discard() -> ()
+    pub fn restore_discard() -> ()
     = |guest, store, told| guest.vaultup_plugin_restore().call_discard(store, told);
 
     /// Measures the live data as `take` did.
     Reads Restore restore "restore.figures"
-    fn restore_figures() -> Vec<Figure>
+    pub fn restore_figures() -> Vec<Figure>
     = |guest, store, told| guest.vaultup_plugin_restore().call_figures(store, told);
 
     /// What is known of a stage.
     Reads Restore restore "restore.status"
-    fn restore_status(stage: RestoreStage) -> Observation
+    pub fn restore_status(stage: RestoreStage) -> Observation
     = |guest, store, told| {
         let stage = convert::backup::stage(stage);
         async move { guest.vaultup_plugin_restore().call_status(store, told, stage).await }
@@ -244,6 +241,24 @@ functions! {
 
     /// Measures now.
     Reads HealthCheck health_check "health-check.probe"
-    fn health_probe() -> Vec<Measurement>
+    pub fn health_probe() -> Vec<Measurement>
     = |guest, store, told| guest.vaultup_plugin_health_check().call_probe(store, told);
+}
+
+impl Plugin {
+    /// The arguments that are put before a command so that it runs inside the component. Empty: it
+    /// runs on this machine. They must be a command that this plugin was granted itself, or it
+    /// could run anything in another plugin's name.
+    ///
+    /// # Errors
+    /// [`CallError`], naming plugin and function.
+    pub async fn deploy_inside(
+        &self,
+        session: &Session,
+        operation: &Operation,
+    ) -> Result<Vec<String>, CallError> {
+        let prefix = self.deploy_prefix(session, operation).await?;
+        self.check_prefix(session, operation, &prefix)?;
+        Ok(prefix)
+    }
 }

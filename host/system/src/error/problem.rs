@@ -225,9 +225,7 @@ impl Problem for Error {
             Self::SecretTooShort { name, .. } | Self::SecretTooLong { name, .. } => {
                 format!("give `{name}` another value")
             }
-            Self::PlacesUnknown { .. } => {
-                "set VAULTUP_HOME or HOME to an absolute path".to_owned()
-            }
+            Self::PlacesUnknown { .. } => "set VAULTUP_HOME or HOME to an absolute path".to_owned(),
             _ => return None,
         })
     }

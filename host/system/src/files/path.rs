@@ -28,8 +28,9 @@ impl<'a> Relative<'a> {
     /// [`Error::PathMalformed`] for everything that is rejected above.
     pub fn parse(path: &'a str) -> Result<Self, Error> {
         let refuse = |reason| {
-            let path = crate::redact::visible(&path.chars().take(200).collect::<String>());
-            Err(Error::PathMalformed { path: path.into_owned(), reason })
+            let beginning: String = path.chars().take(200).collect();
+            let path = crate::redact::visible(&beginning).into_owned();
+            Err(Error::PathMalformed { path, reason })
         };
         if path.len() > PATH_BYTES_MAX {
             return refuse("it is too long");
@@ -191,7 +192,7 @@ impl Root {
         path: Relative<'_>,
     ) -> Result<OwnedFd, Error> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        self.open(directory, names, flags, resolve, path)
+        self.open_at(directory, names, flags, resolve, path)
     }
 
     /// Opens a single name; a link is not followed.
@@ -204,10 +205,10 @@ impl Root {
     ) -> Result<OwnedFd, Error> {
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-        self.open(directory, name, flags, resolve, path)
+        self.open_at(directory, name, flags, resolve, path)
     }
 
-    fn open(
+    fn open_at(
         &self,
         directory: BorrowedFd<'_>,
         names: &str,

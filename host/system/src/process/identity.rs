@@ -187,8 +187,7 @@ mod tests {
     fn this_process_is_alive_and_the_same_when_it_is_read_back() {
         let identity = ProcessIdentity::current().unwrap();
         assert_eq!(identity.liveness(), Liveness::Alive);
-        let read =
-            ProcessIdentity::parse(&identity.host, identity.process_id, &identity.started());
+        let read = ProcessIdentity::parse(&identity.host, identity.process_id, &identity.started());
         assert_eq!(read, Some(identity));
     }
 

@@ -74,7 +74,7 @@ impl Ended {
         *self.0.borrow()
     }
 
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         // The sender going away means that nobody watches any more, which is an end as well.
         let _ = self.0.wait_for(|ended| *ended).await;
     }

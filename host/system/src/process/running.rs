@@ -201,7 +201,7 @@ impl Attendance<'_> {
                     self.ended.send_replace(true);
                     return (Some(status), self.wind_down(pumps).await);
                 }
-                _ = self.cancelled.wait_for(|cancelled| *cancelled) => break Stop::Cancelled,
+                () = is_cancelled(&mut self.cancelled) => break Stop::Cancelled,
                 () = sleep_until(self.deadline) => break Stop::Deadline,
                 result = &mut pumps, if self.pumping => {
                     self.pumping = false;
@@ -227,7 +227,7 @@ impl Attendance<'_> {
         tokio::select! {
             biased;
             result = pumps => result.err(),
-            _ = self.cancelled.wait_for(|cancelled| *cancelled) => Some(Stop::Cancelled),
+            () = is_cancelled(&mut self.cancelled) => Some(Stop::Cancelled),
             () = sleep_until(late) => Some(Stop::Deadline),
         }
     }
@@ -263,6 +263,11 @@ impl Attendance<'_> {
         }
         status
     }
+}
+
+async fn is_cancelled(cancelled: &mut watch::Receiver<bool>) {
+    // Nobody being left who could cancel means that nobody waits for the end either.
+    let _ = cancelled.wait_for(|cancelled| *cancelled).await;
 }
 
 struct Pipes {
@@ -354,9 +359,7 @@ async fn pump_all(
                 let stream = Stream::new(pipe, ended.clone());
                 pump_lines(stream, origin, splitter(), None, &account, &lines, bytes_out).await
             }
-            Sink::Text(pipe) => {
-                pump_text(Stream::new(pipe, ended.clone()), text, &account).await
-            }
+            Sink::Text(pipe) => pump_text(Stream::new(pipe, ended.clone()), text, &account).await,
             Sink::Writer(pipe, delivery) => {
                 let stream = Stream::new(pipe, ended.clone());
                 pump_writer(stream, delivery, bytes_out, output_complete).await
@@ -377,12 +380,7 @@ async fn pump_all(
 }
 
 /// Compares the growth of a log with the limit until the program has ended.
-async fn watch_log(
-    file: &File,
-    start: u64,
-    bytes_max: u64,
-    mut ended: Ended,
-) -> Result<(), Stop> {
+async fn watch_log(file: &File, start: u64, bytes_max: u64, mut ended: Ended) -> Result<(), Stop> {
     loop {
         let length = file.metadata().map_err(Stop::Output)?.len();
         if length.saturating_sub(start) > bytes_max {

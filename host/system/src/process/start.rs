@@ -57,7 +57,8 @@ pub fn spawn(command: Command) -> Result<Running, Error> {
         Output::File(path) => Some(open_log(path).map_err(not_started.clone())?),
         _ => None,
     };
-    let mut child = start(&command, log.as_ref().map(|(file, _)| file)).map_err(not_started.clone())?;
+    let mut child =
+        start(&command, log.as_ref().map(|(file, _)| file)).map_err(not_started.clone())?;
     let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let Some(leader) = leader else {
         return Err(Error::ProcessLost { program: command.program });

@@ -10,16 +10,14 @@
 //! with which it was found.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::process::{PidfdFlags, Signal, kill_process_group, pidfd_open};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use rustix::process::{Signal, kill_process_group};
 use tokio::time::timeout;
 
 use super::group::Group;
@@ -27,8 +25,9 @@ use super::identity::{Here, Liveness, ProcessIdentity, Stat};
 use super::{KEY_VARIABLE, KILL_WAIT, STOP_GRACE};
 use crate::error::Error;
 
-/// How often what is left of a group is looked at while it is being ended.
-const GROUP_LOOK: Duration = Duration::from_millis(10);
+/// How often a process that is not our own child is looked at while its end is waited for. The
+/// kernel tells only the parent.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A tool that outlived the vaultup that started it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,16 +89,12 @@ impl Survivor {
 
     /// Waits for its end, so long at most. True: it has ended.
     pub async fn wait(&self, deadline: Duration) -> bool {
-        let Some(leader) = self.leader() else { return true };
-        let Ok(handle) = pidfd_open(leader, PidfdFlags::empty()) else { return !self.is_alive() };
-        // The handle is of whatever has the number now; from here on it cannot change.
-        if !self.is_alive() {
-            return true;
-        }
-        let Ok(handle) = AsyncFd::with_interest(handle, Interest::READABLE) else {
-            return false;
+        let ended = async {
+            while self.is_alive() {
+                tokio::time::sleep(LOOK).await;
+            }
         };
-        timeout(deadline, handle.readable()).await.is_ok_and(|ready| ready.is_ok())
+        timeout(deadline, ended).await.is_ok()
     }
 
     /// Ends it and its whole group: asks, waits, kills.
@@ -114,7 +109,7 @@ impl Survivor {
         let _ = timeout(STOP_GRACE, async {
             self.wait(STOP_GRACE).await;
             while group.has_members() {
-                tokio::time::sleep(GROUP_LOOK).await;
+                tokio::time::sleep(LOOK).await;
             }
         })
         .await;

@@ -48,8 +48,8 @@ impl Needle {
         let before = text[..hit.start].iter().rev().zip(self.bytes[..start].iter().rev());
         let end = start + hit.len();
         let after = text[hit.end..].iter().zip(&self.bytes[end..]);
-        let grown = hit.start - before.take_while(same).count()
-            ..hit.end + after.take_while(same).count();
+        let grown =
+            hit.start - before.take_while(same).count()..hit.end + after.take_while(same).count();
         if self.base64 { with_shared_digits(text, grown) } else { grown }
     }
 }
@@ -59,11 +59,8 @@ fn with_shared_digits(text: &[u8], found: Range<usize>) -> Range<usize> {
     let is_digit = |at: usize| {
         text.get(at).is_some_and(|byte| STANDARD.contains(byte) || URL_SAFE.contains(byte))
     };
-    let start = if found.start > 0 && is_digit(found.start - 1) {
-        found.start - 1
-    } else {
-        found.start
-    };
+    let start =
+        if found.start > 0 && is_digit(found.start - 1) { found.start - 1 } else { found.start };
     let mut end = if is_digit(found.end) { found.end + 1 } else { found.end };
     while end < found.end + 3 && text.get(end) == Some(&b'=') {
         end += 1;

@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn text_in_any_language_stays_as_it_is() {
-        for text in ["größer", "日本語", "עברית", "हिन्दी", "é", "🔑", "a\\nb"] {
+        for text in ["größer", "日本語", "עברית", "हिन्दी", "é", "🔑", "a\\nb"]
+        {
             assert_eq!(visible(text), text);
         }
     }

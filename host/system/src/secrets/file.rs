@@ -67,8 +67,7 @@ pub fn short_lived_file(secret: &Secret, directory: &Path) -> Result<SecretFile,
 /// # Errors
 /// [`Error::FileFailed`] when the directory cannot be read; that there is none is no failure.
 pub fn sweep(directory: &Path) -> Result<usize, Error> {
-    let failed =
-        |source| Error::FileFailed { path: directory.to_owned(), action: "swept", source };
+    let failed = |source| Error::FileFailed { path: directory.to_owned(), action: "swept", source };
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         result => result.map_err(failed)?,

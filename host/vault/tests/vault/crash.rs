@@ -117,7 +117,10 @@ fn run_and_kill(home: &Path, kill: usize) -> Vec<String> {
     child.wait().unwrap();
     // What it managed to say before the kill arrived counts as well.
     reported.extend(steps);
-    reported.into_iter().filter_map(|step| step.strip_prefix("published ").map(str::to_owned)).collect()
+    reported
+        .into_iter()
+        .filter_map(|step| step.strip_prefix("published ").map(str::to_owned))
+        .collect()
 }
 
 #[test]

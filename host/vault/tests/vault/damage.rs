@@ -3,16 +3,21 @@
 //! The four looks, from cheap to whole: the listing, the cheap check of a proof, the hashes of what
 //! is stored, and reading everything. Where the cheap ones are blind, the table says so.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::Read;
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use model::contract::ProofLevel;
 use vaultup_vault::{Digest, Error, Keys, Purpose, Recheck, Vault};
 
-use crate::support::{World, at, demand, header, id, noise, prove, publish, read};
+use crate::support::{World, at, demand, header, id, noise, open, prove, publish, read};
 
-const LENGTH: usize = 200_000;
+const LENGTH: usize = 20_000;
+
+/// How many artifacts each set has. age adds a random stanza to each head, so that lengths differ;
+/// among so many there are two of the same length, which the cheap looks must not tell apart.
+const ARTIFACTS: usize = 100;
 
 /// Which looks see it: listing, proof with lengths, proof with stored hashes, reading.
 type Seen = [bool; 4];
@@ -20,17 +25,62 @@ const ALL: Seen = [true; 4];
 const HASHES: Seen = [false, false, true, true];
 const READING: Seen = [false, false, false, true];
 
-/// A set `a` of two artifacts and a set `b` of one, all of the same length on disk, both proven.
-fn world() -> World {
-    let world = World::new();
-    let (one, two) = (noise(1, LENGTH), noise(2, LENGTH));
-    let before = |set| header(set, Purpose::BeforeUpgrade, at(0));
-    publish(&world.vault, before("a"), &[("d", &[("x", &one), ("y", &two)])]);
-    publish(&world.vault, before("b"), &[("d", &[("x", &noise(3, LENGTH))])]);
-    prove(&world.vault, "a", "d", ProofLevel::Checked);
-    let length = |set: &str| fs::metadata(world.artifact_path(set, "d", "x")).unwrap().len();
-    assert_eq!(length("a"), length("b"), "the cheap looks must not be helped by the length");
-    world
+/// Sets `a` and `b`, `a` proven.
+struct Case {
+    world: World,
+    /// Two artifacts of `a` with the same length on disk.
+    twins: [PathBuf; 2],
+    /// An artifact of `a` and one of `b` with the same length on disk.
+    strangers: [PathBuf; 2],
+}
+
+impl Case {
+    fn new() -> Self {
+        let world = World::new();
+        let content: Vec<Vec<u8>> =
+            (0..2 * ARTIFACTS as u64).map(|seed| noise(seed, LENGTH)).collect();
+        let names: Vec<String> = (0..ARTIFACTS).map(|index| format!("x{index}")).collect();
+        for (set, content) in ["a", "b"].into_iter().zip(content.chunks(ARTIFACTS)) {
+            let artifacts: Vec<(&str, &[u8])> =
+                names.iter().map(String::as_str).zip(content.iter().map(Vec::as_slice)).collect();
+            let header = header(set, Purpose::BeforeUpgrade, at(0));
+            publish(&world.vault, header, &[("d", &artifacts)]);
+        }
+        prove(&world.vault, "a", "d", ProofLevel::Checked);
+        let path = |set: &str, index: usize| world.artifact_path(set, "d", &names[index]);
+        let length = |path: &PathBuf| fs::metadata(path).unwrap().len();
+        let pairs = |other: &'static str| {
+            let all = (0..ARTIFACTS).flat_map(|x| (0..x).map(move |y| (x, y)));
+            let mut pairs = all.map(|(x, y)| [path("a", x), path(other, y)]);
+            pairs.find(|[x, y]| length(x) == length(y)).unwrap()
+        };
+        let (twins, strangers) = (pairs("a"), pairs("b"));
+        Self { world, twins, strangers }
+    }
+
+    /// The same in another directory.
+    fn copied(&self) -> Self {
+        fn copy(from: &Path, to: &Path) {
+            for entry in fs::read_dir(from).unwrap() {
+                let (from, to) =
+                    (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+                if from.is_dir() {
+                    DirBuilder::new().mode(0o700).create(&to).unwrap();
+                    copy(&from, &to);
+                } else {
+                    fs::copy(from, to).unwrap();
+                }
+            }
+        }
+        let home = tempfile::tempdir().unwrap();
+        copy(self.world.home.path(), home.path());
+        let moved =
+            |path: &PathBuf| home.path().join(path.strip_prefix(self.world.home.path()).unwrap());
+        let (twins, strangers) =
+            (self.twins.each_ref().map(moved), self.strangers.each_ref().map(moved));
+        let vault = open(home.path());
+        Self { world: World { home, vault }, twins, strangers }
+    }
 }
 
 fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
@@ -39,13 +89,13 @@ fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     fs::write(path, bytes).unwrap();
 }
 
-fn looks(world: &World, vault: &Vault) -> Seen {
+fn looks(vault: &Vault) -> Seen {
     let listed = vault.sets().unwrap().into_iter().find(|one| *one.id() == id("a"));
     let set = id("a");
     let cheap = demand(&set, "d", ProofLevel::Checked);
     let mut thorough = cheap;
     thorough.recheck = Recheck::Stored;
-    let read = world.vault.set(&set).and_then(|set| vault.verify_bytes(&set, "d"));
+    let read = vault.set(&set).and_then(|set| vault.verify_bytes(&set, "d"));
     [
         listed.is_none_or(|one| one.whole().is_none()),
         vault.proven(&cheap).is_err(),
@@ -56,75 +106,76 @@ fn looks(world: &World, vault: &Vault) -> Seen {
 
 #[test]
 fn each_kind_of_damage_is_seen_by_the_looks_that_can_see_it() {
-    type Damage = (&'static str, Seen, fn(&World));
+    type Damage = (&'static str, Seen, fn(&Case));
     const KINDS: [Damage; 13] = [
-        ("head cut off", ALL, |world| {
-            edit(&world.artifact_path("a", "d", "x"), |bytes| drop(bytes.drain(..1000)));
+        ("head cut off", ALL, |case| {
+            edit(&case.twins[0], |bytes| drop(bytes.drain(..1000)));
         }),
-        ("middle cut out", ALL, |world| {
-            edit(&world.artifact_path("a", "d", "x"), |bytes| drop(bytes.drain(9000..9512)));
+        ("middle cut out", ALL, |case| {
+            edit(&case.twins[0], |bytes| drop(bytes.drain(9000..9512)));
         }),
-        ("end cut off", ALL, |world| {
-            edit(&world.artifact_path("a", "d", "x"), |bytes| drop(bytes.pop()));
+        ("end cut off", ALL, |case| {
+            edit(&case.twins[0], |bytes| bytes.truncate(bytes.len() - 1));
         }),
-        ("bit flipped in the head", HASHES, |world| {
-            edit(&world.artifact_path("a", "d", "x"), |bytes| bytes[30] ^= 1);
+        ("bit flipped in the head", HASHES, |case| {
+            edit(&case.twins[0], |bytes| bytes[30] ^= 1);
         }),
-        ("bit flipped in the middle", HASHES, |world| {
-            edit(&world.artifact_path("a", "d", "x"), |bytes| bytes[LENGTH / 2] ^= 0x10);
+        ("bit flipped in the middle", HASHES, |case| {
+            edit(&case.twins[0], |bytes| bytes[LENGTH / 2] ^= 0x10);
         }),
-        ("bit flipped in the last byte", HASHES, |world| {
-            edit(&world.artifact_path("a", "d", "x"), |bytes| *bytes.last_mut().unwrap() ^= 0x80);
+        ("bit flipped in the last byte", HASHES, |case| {
+            edit(&case.twins[0], |bytes| *bytes.last_mut().unwrap() ^= 0x80);
         }),
-        ("two artifacts swapped", HASHES, |world| {
-            let (x, y) = (world.artifact_path("a", "d", "x"), world.artifact_path("a", "d", "y"));
+        ("two artifacts swapped", HASHES, |case| {
+            let [x, y] = &case.twins;
             let aside = x.with_extension("aside");
-            fs::rename(&x, &aside).unwrap();
-            fs::rename(&y, &x).unwrap();
-            fs::rename(&aside, &y).unwrap();
+            fs::rename(x, &aside).unwrap();
+            fs::rename(y, x).unwrap();
+            fs::rename(&aside, y).unwrap();
         }),
-        ("sector zeroed", HASHES, |world| {
-            edit(&world.artifact_path("a", "d", "x"), |bytes| bytes[4096..4608].fill(0));
+        ("sector zeroed", HASHES, |case| {
+            edit(&case.twins[0], |bytes| bytes[4096..4608].fill(0));
         }),
-        ("bytes appended", ALL, |world| {
-            edit(&world.artifact_path("a", "d", "y"), |bytes| bytes.push(0));
+        ("bytes appended", ALL, |case| {
+            edit(&case.twins[1], |bytes| bytes.push(0));
         }),
-        ("another set's artifact", HASHES, |world| {
-            let (from, to) = (world.artifact_path("b", "d", "x"), world.artifact_path("a", "d", "x"));
+        ("another set's artifact", HASHES, |case| {
+            let [to, from] = &case.strangers;
             fs::copy(from, to).unwrap();
         }),
-        ("description edited", ALL, |world| {
-            edit(&world.set_path("a").join("set.json"), |bytes| {
+        ("description edited", ALL, |case| {
+            edit(&case.world.set_path("a").join("set.json"), |bytes| {
                 let text = String::from_utf8(bytes.clone()).unwrap();
                 let edited = text.replace("\"run\":\"7b20\"", "\"run\":\"7b21\"");
                 assert_ne!(text, edited);
                 *bytes = edited.into_bytes();
             });
         }),
-        ("file deleted", ALL, |world| {
-            fs::remove_file(world.artifact_path("a", "d", "y")).unwrap();
+        ("file deleted", ALL, |case| {
+            fs::remove_file(&case.twins[1]).unwrap();
         }),
-        ("another set's description", ALL, |world| {
-            let (from, to) = (world.set_path("b"), world.set_path("a"));
+        ("another set's description", ALL, |case| {
+            let (from, to) = (case.world.set_path("b"), case.world.set_path("a"));
             fs::copy(from.join("set.json"), to.join("set.json")).unwrap();
         }),
     ];
+    let whole = Case::new();
+    assert_eq!(looks(&whole.world.vault), [false; 4]);
     for (kind, expected, damage) in KINDS {
-        let world = world();
-        assert_eq!(looks(&world, &world.vault), [false; 4], "whole, before: {kind}");
-        damage(&world);
-        assert_eq!(looks(&world, &world.vault), expected, "{kind}");
+        let case = whole.copied();
+        damage(&case);
+        assert_eq!(looks(&case.world.vault), expected, "{kind}");
         assert!(expected[3], "reading everything sees every kind");
     }
 }
 
 #[test]
 fn a_wrong_key_is_seen_by_reading_and_named() {
-    let world = world();
+    let world = Case::new().world;
     let other = world.home.path().join("other/identity");
     let (keys, _) = Keys::load_or_create(&other, &[]).unwrap();
     let vault = Vault::open(world.vault.root(), keys).unwrap();
-    assert_eq!(looks(&world, &vault), READING);
+    assert_eq!(looks(&vault), READING);
     let set = vault.set(&id("a")).unwrap();
     match vault.verify_bytes(&set, "d").unwrap_err() {
         Error::WrongKey { recipients, .. } => assert_eq!(recipients, world.vault.recipients()),
@@ -134,8 +185,8 @@ fn a_wrong_key_is_seen_by_reading_and_named() {
 
 #[test]
 fn a_damaged_set_is_listed_with_the_reason_and_the_others_stay_usable() {
-    let world = world();
-    fs::remove_file(world.artifact_path("a", "d", "y")).unwrap();
+    let Case { world, twins, .. } = Case::new();
+    fs::remove_file(&twins[1]).unwrap();
     fs::create_dir(world.set_path("empty")).unwrap();
     let sets = world.vault.sets().unwrap();
     let shown: Vec<_> = sets.iter().map(|one| (one.id().as_str(), one.whole().is_some())).collect();
@@ -144,7 +195,8 @@ fn a_damaged_set_is_listed_with_the_reason_and_the_others_stay_usable() {
         vaultup_vault::Listed::Damaged { reason, .. } => reason.clone(),
         whole @ vaultup_vault::Listed::Whole(_) => panic!("{whole:?}"),
     };
-    assert_eq!(reason(1), "backup set a is damaged: d/y.zst.age: it is missing");
+    let name = twins[1].file_name().unwrap().to_str().unwrap();
+    assert_eq!(reason(1), format!("backup set a is damaged: d/{name}: it is missing"));
     assert_eq!(reason(2), "backup set empty is damaged: set.json: it is missing");
     world.vault.verify_bytes(sets[0].whole().unwrap(), "d").unwrap();
 }
@@ -232,7 +284,10 @@ fn with_the_stored_hash_forged_the_encryption_still_refuses_every_byte() {
 
 #[test]
 fn with_the_stored_hash_forged_another_artifact_is_still_not_the_recorded_content() {
-    let world = world();
+    let world = World::new();
+    for (set, content) in [("a", b"1"), ("b", b"2")] {
+        publish(&world.vault, header(set, Purpose::Manual, at(0)), &[("d", &[("x", content)])]);
+    }
     fs::copy(world.artifact_path("b", "d", "x"), world.artifact_path("a", "d", "x")).unwrap();
     forge_stored(&world);
     let set = world.vault.set(&id("a")).unwrap();
@@ -244,7 +299,8 @@ fn with_the_stored_hash_forged_another_artifact_is_still_not_the_recorded_conten
 #[test]
 fn a_description_with_a_path_for_a_name_is_not_followed() {
     for (key, name) in [("datastore", "../b/d"), ("datastore", "/etc"), ("artifact", "../../x")] {
-        let world = world();
+        let world = World::new();
+        publish(&world.vault, header("a", Purpose::Manual, at(0)), &[("d", &[("x", b"1")])]);
         forge(&world, |content| {
             let datastores = content["datastores"].as_object_mut().unwrap();
             let mut contents = datastores.remove("d").unwrap();
@@ -262,10 +318,9 @@ fn a_description_with_a_path_for_a_name_is_not_followed() {
 
 #[test]
 fn a_link_in_the_place_of_an_artifact_is_not_followed() {
-    let world = world();
-    let path = world.artifact_path("a", "d", "x");
+    let Case { world, twins, .. } = Case::new();
     let aside = world.home.path().join("aside");
-    fs::rename(&path, &aside).unwrap();
-    std::os::unix::fs::symlink(&aside, &path).unwrap();
-    assert_eq!(looks(&world, &world.vault), ALL);
+    fs::rename(&twins[0], &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &twins[0]).unwrap();
+    assert_eq!(looks(&world.vault), ALL);
 }

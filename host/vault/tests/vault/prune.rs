@@ -121,8 +121,7 @@ fn a_set_of_one_moment_is_kept_beside_better_parts_of_other_sets() {
     }
     let pruned = ask(0, 0, at(100 * DAY)).prune(&world, false);
     let best = |datastore: &str| Kept::Best { datastore: datastore.into() };
-    let expected =
-        [("only-d", &best("d")), ("only-e", &best("e")), ("whole", &Kept::NewestProven)];
+    let expected = [("only-d", &best("d")), ("only-e", &best("e")), ("whole", &Kept::NewestProven)];
     assert_eq!(kept(&pruned), expected);
 }
 
@@ -157,10 +156,7 @@ fn a_failed_state_stays_until_it_is_named_and_is_no_backup_to_rely_on() {
     let mut ask = ask(0, 0, at(100 * DAY));
     let best = Kept::Best { datastore: "d".into() };
     let pruned = ask.prune(&world, false);
-    assert_eq!(
-        kept(&pruned),
-        [("c", &Kept::FailedState), ("b", &Kept::FailedState), ("a", &best)]
-    );
+    assert_eq!(kept(&pruned), [("c", &Kept::FailedState), ("b", &Kept::FailedState), ("a", &best)]);
     ask.named = ["c"].map(id).into();
     let pruned = ask.prune(&world, false);
     assert_eq!(removed(&pruned), ["c"]);

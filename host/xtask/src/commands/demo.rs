@@ -58,6 +58,8 @@ const SCENES: &[Scene] = &[
     },
 ];
 
+/// In the workspace's `target`.
+const FOLDER: &str = "demo";
 /// How long the migration may take to get going.
 const MIGRATION_BEGINS_WITHIN: Duration = Duration::from_secs(60);
 /// How often it is looked for.
@@ -66,8 +68,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     no_arguments(arguments)?;
     screen::step("build", || build::programs(workspace))?;
-    let folder = workspace.empty_scratch("demo")?;
-    let shop = Shop::open(&folder, &Programs::below(&workspace.target)?)?;
+    let programs = Programs::below(&workspace.target)?;
+    stop_what_was_left(workspace, &programs);
+    let folder = workspace.empty_scratch(FOLDER)?;
+    let shop = Shop::open(&folder, &programs)?;
     for (number, scene) in (1..).zip(SCENES) {
         let title = format!("scene {number}: {}", scene.title);
         screen::step(&title, || play(&shop, scene))?;
@@ -78,6 +82,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         folder.display()
     ));
     Ok(())
+}
+
+/// Stops the application of a demonstration that was interrupted.
+fn stop_what_was_left(workspace: &Workspace, programs: &Programs) {
+    let process_file = workspace.scratch(FOLDER).join("run/api.pid");
+    if process_file.exists() {
+        let mut stop = Command::new(&programs.sample);
+        // If it is gone already, there is nothing to stop.
+        let _ = process::quiet(stop.arg("stop").arg("--pid-file").arg(process_file));
+    }
 }
 
 fn play(shop: &Shop, scene: &Scene) -> Result<()> {

@@ -33,6 +33,7 @@ fn install(workspace: &Workspace, folder: &Path) -> Result<()> {
     command.args(["install", "--locked", "--debug", "--version", VERSION, "--root"]).arg(folder);
     // Its own folder: the workspace's would be locked for as long as it compiles.
     command.arg("--target-dir").arg(folder.join("build")).arg("cargo-deny");
+    command.env("CARGO_PROFILE_DEV_DEBUG", "0");
     process::run(&mut command)?;
     let build = folder.join("build");
     std::fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))

@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     total.close()
 }
 
-/// The suite that needs no servers, as a part of `cargo xtask test`. Expects that everything is built.
+/// The suite that needs no servers, as a part of `cargo xtask test`. Everything must be built.
 pub(crate) fn on_this_machine(workspace: &Workspace) -> Result<Tally> {
     test_program(workspace, ON_THIS_MACHINE)
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask test`: the house rules, the format, every test of the workspace with the examples in
-//! its documentation, and the end-to-end tests that need nothing but this machine. Closes with
+//! `cargo xtask test`: the house rules, the format, every test of the workspace with the examples
+//! in its documentation, and the end-to-end tests that need nothing but this machine. Closes with
 //! `N passed, N failed`.
 //!
 //! What is cheap comes first. A test program that fails does not keep the others from running.

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::world::{Server, World, eventually, fails, json as json_of, request, succeeds, text};
+use crate::world::{
+    Run, Server, World, eventually, fails, json as json_of, request, succeeds, text,
+};
 
 #[test]
 fn a_checkpoint_taken_while_orders_come_in_is_consistent() {
@@ -12,6 +14,7 @@ fn a_checkpoint_taken_while_orders_come_in_is_consistent() {
     let server = Server::start(&world, "1.0.0");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let end = Ending(&over);
         let writers: Vec<_> = (0..2).map(|_| scope.spawn(|| write_until(&server, &over))).collect();
         for number in 0..8 {
             let before = last_order(&server);
@@ -24,7 +27,7 @@ fn a_checkpoint_taken_while_orders_come_in_is_consistent() {
                 (last_order(&server) > kept_before).then_some(())
             });
         }
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         let written: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
         assert_eq!(last_order(&server), 200 + written, "no order was refused or lost");
     });
@@ -112,6 +115,15 @@ fn a_changed_order_changes_the_digest() {
     assert_ne!(after["digest"], before["digest"]);
 }
 
+/// Ends the writers on every path: a scope waits for its threads even when a test has failed.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Writes orders as fast as they are answered and says how many.
 fn write_until(server: &Server, over: &AtomicBool) -> u64 {
     let mut written = 0;
@@ -143,7 +155,7 @@ fn checkpoint(world: &World, number: u32) -> std::path::PathBuf {
 /// Whole for SQLite, without a gap between the first order and the last, and not older than asked.
 fn assert_consistent(world: &World, copy: &std::path::Path, orders_min: u64) {
     let mut check = world.command("1.0.0", "check");
-    let found = json_of(&succeeds(&check.arg("--data").arg(copy).output().unwrap()));
+    let found = json_of(&succeeds(&check.arg("--data").arg(copy).run()));
     assert_eq!(found["ok"], true);
     let store = rusqlite::Connection::open(copy.join("orders.db")).unwrap();
     let (count, last): (i64, i64) = store
@@ -159,5 +171,5 @@ fn assert_consistent(world: &World, copy: &std::path::Path, orders_min: u64) {
 
 fn digest_of(world: &World, copy: &std::path::Path) -> Value {
     let mut digest = world.command("1.0.0", "digest");
-    json_of(&succeeds(&digest.arg("--data").arg(copy).output().unwrap()))
+    json_of(&succeeds(&digest.arg("--data").arg(copy).run()))
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::world::{Server, World, eventually, fails, serve_command, succeeds};
+use crate::world::{Run, Server, World, eventually, fails, serve_command, succeeds};
 
 #[test]
 fn a_release_that_is_never_ready_says_so_and_is_otherwise_well() {
@@ -66,7 +66,7 @@ fn a_release_that_crashes_is_up_first_and_then_gone() {
 fn a_crash_has_the_status_of_a_panic() {
     let world = World::seeded(0);
     world.install("1.0.0", &["crash-after-s=0"]);
-    fails(&serve_command(&world, "1.0.0").output().unwrap(), 101);
+    fails(&serve_command(&world, "1.0.0").run(), 101);
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn a_region_is_required_of_release_3_only_and_only_when_asked_for() {
     drop(Server::start_with(&world, "1.0.0", &[option], &[]));
     succeeds(&world.on_data("3.0.0", "migrate", &[]));
     drop(Server::start(&world, "3.0.0"));
-    let said = fails(&serve_command(&world, "3.0.0").arg(option).output().unwrap(), 1);
+    let said = fails(&serve_command(&world, "3.0.0").arg(option).run(), 1);
     assert!(said.contains("release 3.0.0 needs SAMPLE_REGION"), "{said}");
     world.install("3.0.0", &["require-region"]);
-    let said = fails(&serve_command(&world, "3.0.0").output().unwrap(), 1);
+    let said = fails(&serve_command(&world, "3.0.0").run(), 1);
     assert!(said.contains("release 3.0.0 needs SAMPLE_REGION"), "{said}");
     drop(Server::start_with(&world, "3.0.0", &[], &[("SAMPLE_REGION", "north")]));
 }

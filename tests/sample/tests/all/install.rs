@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::world::{World, fails, succeeds};
+use crate::world::{Run, World, fails, succeeds};
 
 #[test]
 fn a_release_directory_holds_version_program_and_faults() {
@@ -31,7 +31,7 @@ fn a_release_installs_another_one() {
     world.install("1.0.0", &[]);
     let mut command = world.command("1.0.0", "install");
     command.arg("--into").arg(world.directory.join("releases")).args(["--release", "2.0.0"]);
-    let said = succeeds(&command.output().unwrap());
+    let said = succeeds(&command.run());
     assert!(said.trim_end().ends_with("releases/2.0.0"), "{said}");
     assert_eq!(world.json("2.0.0", "schema")["pending"].as_array().unwrap().len(), 2);
 }
@@ -45,7 +45,7 @@ fn a_program_started_through_a_symbolic_link_is_the_release_that_the_link_means(
         std::os::unix::fs::symlink(world.directory.join("releases").join(release), &current)
             .unwrap();
         let mut command = Command::new(current.join("bin/vaultup-sample"));
-        let said = command.arg("schema").arg("--data").arg(world.data()).output().unwrap();
+        let said = command.arg("schema").arg("--data").arg(world.data()).run();
         let schema: serde_json::Value = serde_json::from_str(&succeeds(&said)).unwrap();
         assert_eq!(schema["pending"].as_array().unwrap().len(), pending);
     }
@@ -65,7 +65,7 @@ fn what_makes_no_sense_is_refused_with_status_2_and_writes_nothing() {
         &["instal", "--into", into, "--release", "2.0.0"],
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vaultup-sample"));
-        fails(&command.args(words).output().unwrap(), 2);
+        fails(&command.args(words).run(), 2);
     }
     assert!(!world.directory.join("releases").exists());
 }
@@ -74,7 +74,7 @@ fn what_makes_no_sense_is_refused_with_status_2_and_writes_nothing() {
 fn a_program_outside_a_release_directory_says_how_to_make_one() {
     let world = World::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_vaultup-sample"));
-    let output = command.arg("migrate").arg("--data").arg(world.data()).output().unwrap();
+    let output = command.arg("migrate").arg("--data").arg(world.data()).run();
     let said = fails(&output, 1);
     assert!(said.contains("make a release with `install`"), "{said}");
     assert!(!world.data().exists());

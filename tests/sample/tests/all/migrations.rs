@@ -5,7 +5,9 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::world::{Running, Server, World, errors, eventually, fails, serve_command, succeeds};
+use crate::world::{
+    Run, Running, Server, World, errors, eventually, fails, serve_command, succeeds,
+};
 
 #[test]
 fn a_store_goes_from_release_1_to_3_and_its_orders_stay_the_same() {
@@ -97,7 +99,7 @@ fn reading_a_store_at_rest_changes_no_byte_and_makes_no_file() {
     for command in ["schema", "digest", "check"] {
         world.json("2.0.0", command);
     }
-    fails(&serve_command(&world, "2.0.0").output().unwrap(), 1);
+    fails(&serve_command(&world, "2.0.0").run(), 1);
     assert!(world.data_files() == before);
 }
 
@@ -105,7 +107,7 @@ fn reading_a_store_at_rest_changes_no_byte_and_makes_no_file() {
 fn release_2_refuses_a_store_that_release_3_migrated() {
     let world = World::seeded(10);
     succeeds(&world.on_data("3.0.0", "migrate", &[]));
-    let said = fails(&serve_command(&world, "2.0.0").output().unwrap(), 1);
+    let said = fails(&serve_command(&world, "2.0.0").run(), 1);
     let sentence = "migration 3 was applied but is missing in release 2.0.0 (VersionMissing)";
     assert!(said.contains(sentence), "{said}");
     let said = fails(&world.on_data("2.0.0", "migrate", &[]), 3);
@@ -118,7 +120,7 @@ fn release_2_refuses_a_store_that_release_3_migrated() {
 #[test]
 fn a_pending_migration_is_refused_unless_it_is_applied_at_start() {
     let world = World::seeded(10);
-    let said = fails(&serve_command(&world, "2.0.0").output().unwrap(), 1);
+    let said = fails(&serve_command(&world, "2.0.0").run(), 1);
     assert!(said.contains("migration 2 is pending"), "{said}");
     assert_eq!(world.json("2.0.0", "schema")["version"], 1);
     let server = Server::start_with(&world, "2.0.0", &["--migrate-at-start"], &[]);
@@ -130,12 +132,12 @@ fn a_pending_migration_is_refused_unless_it_is_applied_at_start() {
 fn with_ignore_missing_the_schema_decides_and_not_the_record() {
     let world = World::seeded(10);
     succeeds(&world.on_data("2.0.0", "migrate", &[]));
-    fails(&serve_command(&world, "1.0.0").output().unwrap(), 1);
+    fails(&serve_command(&world, "1.0.0").run(), 1);
     let server = Server::start_with(&world, "1.0.0", &["--ignore-missing"], &[]);
     assert_eq!(server.post("/orders", r#"{"item":"rope","quantity":2}"#).0, 201);
     drop(server);
     succeeds(&world.on_data("3.0.0", "migrate", &[]));
-    let refused = serve_command(&world, "2.0.0").arg("--ignore-missing").output().unwrap();
+    let refused = serve_command(&world, "2.0.0").arg("--ignore-missing").run();
     let said = fails(&refused, 1);
     assert!(said.contains("no such column: item"), "{said}");
 }
@@ -146,7 +148,7 @@ fn a_migration_whose_text_was_edited_is_refused() {
     let store = rusqlite::Connection::open(world.data().join("orders.db")).unwrap();
     store.execute("UPDATE _migrations SET checksum = 'blake3:00'", []).unwrap();
     drop(store);
-    let said = fails(&serve_command(&world, "1.0.0").output().unwrap(), 1);
+    let said = fails(&serve_command(&world, "1.0.0").run(), 1);
     assert!(said.contains("(VersionMismatch)"), "{said}");
     let said = fails(&world.on_data("2.0.0", "migrate", &[]), 3);
     assert!(said.contains("migration 1 was applied but has been modified"), "{said}");
@@ -182,7 +184,7 @@ fn a_failure_half_way_leaves_a_dirty_store_that_every_release_refuses() {
     let said = fails(&world.on_data("3.0.0", "migrate", &[]), 3);
     assert!(said.contains("migration 3 is partially applied (Dirty)"), "{said}");
     for release in ["2.0.0", "3.0.0"] {
-        let said = fails(&serve_command(&world, release).output().unwrap(), 1);
+        let said = fails(&serve_command(&world, release).run(), 1);
         assert!(said.contains("(Dirty)"), "{said}");
     }
     assert_eq!(world.digest(), before);

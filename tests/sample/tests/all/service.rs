@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::world::{
-    Server, World, eventually, fails, receive, request, send, serve_command, succeeds,
+    Run, Server, World, eventually, fails, receive, request, send, serve_command, succeeds,
 };
 
 const ORDER: &str = r#"{"item":"rope","quantity":2}"#;
@@ -136,10 +136,10 @@ fn a_signature_is_made_with_the_key_file() {
 fn a_key_that_is_lost_or_damaged_is_refused_and_never_made_anew() {
     let world = World::seeded(0);
     std::fs::write(world.key(), "0123").unwrap();
-    let said = fails(&serve_command(&world, "1.0.0").output().unwrap(), 1);
+    let said = fails(&serve_command(&world, "1.0.0").run(), 1);
     assert!(said.contains("is not 64 hexadecimal digits"), "{said}");
     std::fs::remove_file(world.key()).unwrap();
-    let said = fails(&serve_command(&world, "1.0.0").output().unwrap(), 1);
+    let said = fails(&serve_command(&world, "1.0.0").run(), 1);
     assert!(said.contains("cannot read the key"), "{said}");
     assert!(!world.key().exists());
 }
@@ -148,7 +148,7 @@ fn a_key_that_is_lost_or_damaged_is_refused_and_never_made_anew() {
 fn with_a_token_orders_need_it_and_no_log_shows_it() {
     let world = World::seeded(0);
     let token = "canary-5d41402abc4b2a76";
-    let start = world.start_command("1.0.0", &[]).env("SAMPLE_TOKEN", token).output().unwrap();
+    let start = world.start_command("1.0.0", &[]).env("SAMPLE_TOKEN", token).run();
     let said = succeeds(&start);
     let address = world.address();
     let post = |headers: &[&str]| request(&address, "POST", "/orders", headers, ORDER);

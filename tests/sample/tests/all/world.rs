@@ -66,7 +66,7 @@ impl World {
         command.arg("install").arg("--into").arg(self.directory.join("releases"));
         command.args(["--release", release]);
         command.args(faults.iter().flat_map(|fault| ["--fault", fault]));
-        succeeds(&command.output().unwrap());
+        succeeds(&command.run());
     }
 
     pub(crate) fn program(&self, release: &str) -> PathBuf {
@@ -83,7 +83,7 @@ impl World {
     /// Runs a command of a release on the store.
     pub(crate) fn on_data(&self, release: &str, command: &str, more: &[&str]) -> Output {
         let mut prepared = self.command(release, command);
-        prepared.arg("--data").arg(self.data()).args(more).output().unwrap()
+        prepared.arg("--data").arg(self.data()).args(more).run()
     }
 
     /// Runs a command on the store that must succeed, and reads the JSON line that it prints.
@@ -116,18 +116,22 @@ impl World {
     }
 
     pub(crate) fn start(&self, release: &str, more: &[&str]) -> Output {
-        self.start_command(release, more).output().unwrap()
+        self.start_command(release, more).run()
     }
 
     pub(crate) fn stop(&self, more: &[&str]) -> Output {
+        self.stop_command(more).run()
+    }
+
+    fn stop_command(&self, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vaultup-sample"));
-        command.arg("stop").arg("--pid-file").arg(self.pid_file());
-        command.args(more).output().unwrap()
+        command.arg("stop").arg("--pid-file").arg(self.pid_file()).args(more);
+        command
     }
 
     pub(crate) fn status_output(&self) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vaultup-sample"));
-        command.arg("status").arg("--pid-file").arg(self.pid_file()).output().unwrap()
+        command.arg("status").arg("--pid-file").arg(self.pid_file()).run()
     }
 
     pub(crate) fn status(&self) -> Value {
@@ -155,7 +159,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = self.stop(&["--timeout-ms", "0"]);
+        let _ = self.stop_command(&["--timeout-ms", "0"]).output();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
@@ -182,6 +186,25 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Runs a command that ends by itself, and fails (and kills it) when it does not: a `serve` that
+/// should have refused would otherwise hold up the test for ever.
+pub(crate) trait Run {
+    fn run(&mut self) -> Output;
+}
+
+impl Run for Command {
+    fn run(&mut self) -> Output {
+        self.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = Running(self.spawn().unwrap());
+        // What it prints fits into a pipe, so it can end before anybody reads.
+        let status = running.ended();
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        running.0.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+        running.0.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+        Output { status, stdout, stderr }
     }
 }
 

@@ -1,0 +1,373 @@
+//! Decides whether a command may run, and puts it together.
+//!
+//! The order matters: what it is (a granted shape, or the operator's or release's own words), what
+//! it may carry (input, variables, environment, directory, secrets), where it runs (here, or
+//! inside a component), and only then which file its tool is. Nothing is started here.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::Name;
+use model::interpolate_text;
+use model::manifest::{Class, ProcessNeed, Runs};
+use model::pattern::{Argument, MatchContext, Mismatch, begins_like_a_flag, is_name, shown};
+use model::settings::at;
+use serde_json::Value;
+use system::durable::private_directory;
+use system::process::{Command, Input, Output, OutputLimits, resolve};
+use system::secrets::{SecretFile, short_lived_file};
+
+use crate::artifacts::{ArtifactSink, Artifacts};
+use crate::bindings::host::vaultup::plugin::process as wit;
+use crate::bindings::host::vaultup::plugin::types::Error as PluginError;
+use crate::call::Effect;
+use crate::imports::vault_denial;
+use crate::limits::{ENVIRONMENT_MAX, INPUT_TEXT_BYTES_MAX, STREAM_BYTES_MAX};
+use crate::session::CommandStart;
+use crate::state::{Denial, Facts, Granting, denied, told};
+
+/// A command that may run, unless the last look says otherwise.
+pub(crate) struct Prepared {
+    pub(crate) command: Command,
+    pub(crate) start: CommandStart,
+    pub(crate) sink: Option<ArtifactSink>,
+    pub(crate) secret_files: Vec<SecretFile>,
+    pub(crate) reads_artifact: bool,
+}
+
+/// Puts a command together. `lines` is what becomes of its output when the guest wants it.
+pub(crate) async fn prepare(
+    facts: &Arc<Facts>,
+    command: wit::Command,
+    lines: Output,
+) -> Granting<Prepared> {
+    let wit::Command { program, environment, directory, inside, input, output, deadline_ms } =
+        command;
+    let (found, arguments) = facts.beside(move |facts| find(facts, &program)).await?;
+    // Refused as early as possible, and once more right before it starts.
+    facts.permit(found.class)?;
+    let environment = variables(facts, &found, environment).await?;
+    let place = {
+        let directory = directory.clone();
+        facts.beside(move |facts| directory_of(facts, directory.as_deref())).await?
+    };
+    let prefix = prefix(facts, inside.as_deref()).await?;
+    let reads_artifact = matches!(input, wit::Input::Artifact(_));
+    let limits = match lines {
+        // The guest takes one line after the other: nothing piles up.
+        Output::Lines => OutputLimits { bytes_max: STREAM_BYTES_MAX, ..OutputLimits::CONTRACT },
+        _ => OutputLimits::CONTRACT,
+    };
+    let input = input_of(facts, found.class, input).await?;
+    let (output, sink) = output_of(facts, &found, output, lines).await?;
+    let words = prefix.iter().map(|text| Argument::Text(text.clone())).chain(arguments).collect();
+    let Spelt { arguments, shown, secret_files } = spell(facts, words).await?;
+    let (program, program_digest) = {
+        let first = arguments.first().cloned().unwrap_or_default();
+        let place = place.clone();
+        facts.beside(move |facts| tool(facts, &first, &place)).await?
+    };
+    let start = CommandStart {
+        number: 0,
+        arguments: shown,
+        class: found.class,
+        program: program.clone(),
+        program_digest,
+        inside,
+    };
+    let command = Command {
+        program,
+        arguments: arguments.into_iter().skip(1).collect(),
+        environment,
+        directory: place,
+        input,
+        output,
+        deadline: facts.within(deadline_ms),
+        limits,
+        memory_bytes_max: None,
+        label: facts.key.clone(),
+    };
+    Ok(Prepared { command, start, sink, secret_files, reads_artifact })
+}
+
+/// The need that a command was granted by.
+struct Found {
+    class: Class,
+    need: ProcessNeed,
+    /// The operator or the release wrote it, not the plugin.
+    own_words: bool,
+}
+
+fn find(facts: &Facts, program: &wit::Program) -> Granting<(Found, Vec<Argument>)> {
+    match program {
+        wit::Program::Arguments(arguments) => {
+            let arguments: Vec<Argument> = arguments.iter().map(argument).collect();
+            Ok((find_pattern(facts, &arguments)?, arguments))
+        }
+        wit::Program::Setting(reference) => {
+            let runs = Runs::Setting(reference.key.clone());
+            own_words(facts, runs, &facts.settings, reference)
+        }
+        wit::Program::Release(reference) => {
+            let runs = Runs::Release(reference.key.clone());
+            own_words(facts, runs, &facts.entry, reference)
+        }
+    }
+}
+
+/// Whether a plugin may lead commands into its component by these arguments: they must be a
+/// command that it was granted itself.
+pub(crate) fn is_granted_prefix(facts: &Facts, prefix: &[String]) -> bool {
+    let words: Vec<Argument> = prefix.iter().cloned().map(Argument::Text).collect();
+    words.is_empty() || find_pattern(facts, &words).is_ok()
+}
+
+fn argument(argument: &wit::Argument) -> Argument {
+    match argument {
+        wit::Argument::Text(text) => Argument::Text(text.clone()),
+        wit::Argument::SecretFile((prefix, name)) => {
+            Argument::SecretFile { prefix: prefix.clone(), name: name.clone() }
+        }
+    }
+}
+
+/// A pattern that only reads is taken before one that changes: the narrower right is enough.
+fn find_pattern(facts: &Facts, arguments: &[Argument]) -> Granting<Found> {
+    let mut nearest: Option<Mismatch> = None;
+    let mut found: Option<&ProcessNeed> = None;
+    for need in &facts.manifest.process {
+        let Runs::Arguments(pattern) = &need.runs else { continue };
+        match pattern.matches(arguments, facts) {
+            Ok(()) if need.class == Class::Read => {
+                found = Some(need);
+                break;
+            }
+            Ok(()) => found = found.or(Some(need)),
+            Err(mismatch) => {
+                let deeper = |old: &Mismatch| old.position >= mismatch.position;
+                if !nearest.as_ref().is_some_and(deeper) {
+                    nearest = Some(mismatch);
+                }
+            }
+        }
+    }
+    let Some(need) = found else {
+        let why = nearest.map_or_else(|| "no command was granted".to_owned(), |m| m.to_string());
+        return Err(denied(format!("this command was not granted: {why}")));
+    };
+    Ok(Found { class: need.class, need: need.clone(), own_words: false })
+}
+
+/// The operator's or the release's own command, with the plugin's variables filled in.
+fn own_words(
+    facts: &Facts,
+    runs: Runs,
+    place: &Value,
+    reference: &wit::Reference,
+) -> Granting<(Found, Vec<Argument>)> {
+    let key = shown(&reference.key);
+    let need = facts.manifest.process.iter().find(|need| need.runs == runs);
+    let need = need.ok_or_else(|| denied(format!("no command under `{key}` was granted")))?;
+    let mut values = BTreeMap::new();
+    for (name, value) in &reference.variables {
+        if !need.variables.contains(name) {
+            let name = shown(name);
+            return Err(denied(format!("`{key}` has no variable `{name}` for the plugin")));
+        }
+        // What stands in the settings or the release is the operator's or vendor's own word.
+        let known = is_name(value)
+            || (facts.is_setting(value) && !begins_like_a_flag(value))
+            || facts.is_granted_path(value);
+        if !known {
+            let value = shown(value);
+            return Err(denied(format!("`{value}` is neither a name nor a granted path")));
+        }
+        values.insert(name.clone(), value.clone());
+    }
+    let wrong = |what: &str| told(PluginError::InvalidSettings, format!("`{key}` {what}"));
+    let Some(Value::Array(words)) = at(place, &reference.key) else {
+        return Err(wrong("is no command: a list of texts"));
+    };
+    let mut arguments = Vec::with_capacity(words.len());
+    for word in words {
+        let word = word.as_str().ok_or_else(|| wrong("has an element that is no text"))?;
+        let word = interpolate_text(word, &values);
+        let word = word.map_err(|error| wrong(&format!("cannot be filled in: {error}")))?;
+        arguments.push(Argument::Text(word));
+    }
+    if arguments.is_empty() {
+        return Err(wrong("is an empty command"));
+    }
+    let found = Found { class: need.class, need: need.clone(), own_words: true };
+    Ok((found, arguments))
+}
+
+/// The whole environment: what every command has, and the variables that the need allows.
+async fn variables(
+    facts: &Arc<Facts>,
+    found: &Found,
+    wanted: Vec<(String, wit::Variable)>,
+) -> Granting<BTreeMap<OsString, OsString>> {
+    if wanted.len() > ENVIRONMENT_MAX {
+        return Err(denied(format!("{ENVIRONMENT_MAX} variables are the most for one command")));
+    }
+    let mut environment = facts.session.surroundings.environment.clone();
+    for (name, value) in wanted {
+        if name.contains(['=', '\0']) || !found.need.allows_environment(&name) {
+            let name = shown(&name);
+            return Err(denied(format!("the variable `{name}` was not granted for this command")));
+        }
+        let value = match value {
+            wit::Variable::Secret(secret) => facts.secret(&secret).await?.expose_variable()?,
+            wit::Variable::Text(text) => {
+                let facts = Arc::clone(facts);
+                let class = found.class;
+                facts.beside(move |facts| plain_value(facts, class, text)).await?
+            }
+        };
+        environment.insert(name.into(), value);
+    }
+    Ok(environment)
+}
+
+/// A variable can steer a tool as much as an argument does, so a reading command takes no text
+/// that the plugin made up.
+fn plain_value(facts: &Facts, class: Class, text: String) -> Granting<OsString> {
+    let known = class == Class::Change
+        || text.is_empty()
+        || is_name(&text)
+        || facts.is_setting(&text)
+        || facts.is_literal(&text)
+        || facts.is_granted_path(&text);
+    match known && !text.contains('\0') {
+        true => Ok(text.into()),
+        false => Err(denied("a reading command takes no variable that the plugin made up")),
+    }
+}
+
+fn directory_of(facts: &Facts, directory: Option<&str>) -> Granting<PathBuf> {
+    match directory {
+        None => Ok(facts.session.stack_directory.clone()),
+        Some(path) if path.starts_with('/') && facts.is_granted_path(path) => Ok(path.into()),
+        Some(path) => Err(denied(format!("the directory `{}` was not granted", shown(path)))),
+    }
+}
+
+/// The arguments that lead into another component.
+async fn prefix(facts: &Arc<Facts>, inside: Option<&str>) -> Granting<Vec<String>> {
+    let Some(component) = inside else { return Ok(Vec::new()) };
+    let name = Name::parse(component).map_err(|error| denied(error.to_string()))?;
+    let asked = (facts.session.inside)(name).await;
+    asked.map_err(|error| Denial::Told(crate::convert::error_for_guest(error)))
+}
+
+async fn input_of(facts: &Arc<Facts>, class: Class, input: wit::Input) -> Granting<Input> {
+    match input {
+        wit::Input::Empty => Ok(Input::Empty),
+        wit::Input::Secret(name) => Ok(Input::Bytes(facts.secret(&name).await?.expose().to_vec())),
+        wit::Input::Text(text) if text.len() > INPUT_TEXT_BYTES_MAX => {
+            let bytes = text.len();
+            Err(denied(format!("an input of {bytes} bytes, {INPUT_TEXT_BYTES_MAX} are allowed")))
+        }
+        wit::Input::Text(text) => {
+            if class == Class::Read && !facts.is_literal(&text) && !facts.is_setting(&text) {
+                return Err(denied(
+                    "a reading command takes no input that the plugin made up: use a literal of \
+                     the manifest",
+                ));
+            }
+            Ok(Input::Bytes(text.into_bytes()))
+        }
+        wit::Input::Artifact(name) => {
+            let Artifacts::Read(backup) = facts.session.artifacts.clone() else {
+                return Err(denied("this operation reads no backup"));
+            };
+            let opened = facts.beside(move |_| backup.open(&name).map_err(vault_denial)).await?;
+            Ok(Input::Reader(opened))
+        }
+    }
+}
+
+async fn output_of(
+    facts: &Arc<Facts>,
+    found: &Found,
+    output: wit::Output,
+    lines: Output,
+) -> Granting<(Output, Option<ArtifactSink>)> {
+    match output {
+        wit::Output::Lines => Ok((lines, None)),
+        // An operator's command that changes something may leave a service behind, which would die
+        // of a broken pipe with vaultup: it gets a file, whose end is what `errors` shows.
+        wit::Output::Discard if found.own_words && found.class == Class::Change => {
+            let directory = facts.session.surroundings.log_directory.clone();
+            let path = directory.join(format!("{}.log", facts.key.replace('/', "-")));
+            facts.beside(move |_| Ok(private_directory(&directory)?)).await?;
+            Ok((Output::File(path), None))
+        }
+        wit::Output::Discard => Ok((Output::Discard, None)),
+        wit::Output::Artifact(name) => {
+            if facts.function.effect != Effect::Takes {
+                return Err(denied("artifacts are made in `backup.take` only"));
+            }
+            let Artifacts::Write(backup) = facts.session.artifacts.clone() else {
+                return Err(denied("this operation writes no backup"));
+            };
+            facts.permit(Class::Change)?;
+            let sink = facts.beside(move |_| backup.begin(&name).map_err(vault_denial)).await?;
+            Ok((Output::Writer(sink.input()), Some(sink)))
+        }
+    }
+}
+
+/// A command's words as the kernel gets them, and as people see them.
+struct Spelt {
+    arguments: Vec<OsString>,
+    shown: Vec<String>,
+    secret_files: Vec<SecretFile>,
+}
+
+async fn spell(facts: &Arc<Facts>, words: Vec<Argument>) -> Granting<Spelt> {
+    let mut spelt = Spelt { arguments: Vec::new(), shown: Vec::new(), secret_files: Vec::new() };
+    for word in words {
+        match word {
+            Argument::Text(text) => {
+                let redacted = facts.session.redactor.redact(&text);
+                if redacted != text {
+                    // Arguments are seen by everybody on the machine.
+                    return Err(denied("an argument holds the value of a secret"));
+                }
+                spelt.shown.push(system::redact::visible(&text).into_owned());
+                spelt.arguments.push(text.into());
+            }
+            Argument::SecretFile { prefix, name } => {
+                let secret = facts.secret(&name).await?;
+                let directory = facts.session.surroundings.secret_directory.clone();
+                let file =
+                    facts.beside(move |_| Ok(short_lived_file(&secret, &directory)?)).await?;
+                let mut argument = OsString::from(&prefix);
+                argument.push(file.path());
+                spelt.shown.push(format!("{prefix}{{secret:{name}}}"));
+                spelt.arguments.push(argument);
+                spelt.secret_files.push(file);
+            }
+        }
+    }
+    Ok(spelt)
+}
+
+/// The file that a tool's name means, and its digest. `./start` is looked for where the command
+/// runs, such as a release's directory, and then beside the stack file, as an operator's `./drain`.
+fn tool(facts: &Facts, program: &OsStr, place: &Path) -> Granting<(PathBuf, String)> {
+    let surroundings = &facts.session.surroundings;
+    let path = surroundings.environment.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+    let program = match resolve(program, place, &path) {
+        Err(system::Error::ToolNotFound { .. }) => {
+            resolve(program, &facts.session.stack_directory, &path)?
+        }
+        resolved => resolved?,
+    };
+    let digest = surroundings.digests.digest(&program)?;
+    Ok((program, format!("blake3:{digest}")))
+}

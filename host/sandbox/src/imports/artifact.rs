@@ -1,0 +1,112 @@
+//! `artifact`: names, sizes and digests of a backup's artifacts, and their first bytes.
+//!
+//! Threat: a plugin that carries a backup out, or reads another datastore's. It sees the
+//! artifacts of one datastore of one set, and of each at most its first 64 KiB.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use vault::ArtifactRecord;
+
+use super::vault_denial;
+use crate::artifacts::{Artifacts, BackupRead};
+use crate::bindings::host::vaultup::plugin::artifact as wit;
+use crate::bindings::host::vaultup::plugin::types::Error as PluginError;
+use crate::limits::HEAD_BYTES_MAX;
+use crate::state::{Denial, Granting, State, denied, told};
+
+/// What is read at once while an artifact is checked.
+const PIECE_BYTES: usize = 256 * 1024;
+
+impl wit::Host for State {
+    async fn all(&mut self) -> Granting<Vec<wit::Description>> {
+        let records = match &self.facts.session.artifacts {
+            Artifacts::None => return Err(denied("this operation is about no backup")),
+            Artifacts::Write(taken) => taken.written(),
+            Artifacts::Read(backup) => backup.all().map_err(vault_denial)?,
+        };
+        let mut descriptions: Vec<_> = records.iter().map(description).collect();
+        descriptions.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(descriptions)
+    }
+
+    async fn check(&mut self, name: String) -> Granting<wit::Description> {
+        let backup = self.backup()?;
+        let facts = Arc::clone(&self.facts);
+        let stop = Stop::default();
+        let stopped = stop.flag();
+        let check = facts.beside(move |facts| {
+            let mut reader = backup.open(&name).map_err(vault_denial)?;
+            let mut piece = vec![0; PIECE_BYTES];
+            loop {
+                if stopped.load(Ordering::Relaxed) || facts.is_cancelled() {
+                    return Err(Denial::Told(PluginError::Cancelled));
+                }
+                match reader.read(&mut piece) {
+                    // The vault gives the end only when everything was right.
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) => return Err(read_denial(error)),
+                }
+            }
+            Ok(description(&backup.record(&name).map_err(vault_denial)?))
+        });
+        check.await
+    }
+
+    async fn head(&mut self, name: String, bytes_max: u32) -> Granting<Vec<u8>> {
+        let backup = self.backup()?;
+        let most = u64::from(bytes_max.min(HEAD_BYTES_MAX));
+        let facts = Arc::clone(&self.facts);
+        let head = facts.beside(move |_| {
+            let mut head = Vec::new();
+            let reader = backup.open(&name).map_err(vault_denial)?;
+            reader.take(most).read_to_end(&mut head).map_err(read_denial)?;
+            Ok(head)
+        });
+        let head = head.await?;
+        Ok(super::without_secrets(&facts.session.redactor, head))
+    }
+}
+
+impl State {
+    fn backup(&self) -> Granting<BackupRead> {
+        match &self.facts.session.artifacts {
+            Artifacts::Read(backup) => Ok(backup.clone()),
+            _ => Err(denied("this operation reads no backup")),
+        }
+    }
+}
+
+/// Tells blocking work to end when nobody waits for it any more.
+#[derive(Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn description(record: &ArtifactRecord) -> wit::Description {
+    let digest = record.blake3.to_string();
+    wit::Description {
+        name: record.name.clone(),
+        bytes: record.bytes,
+        blake3: digest.strip_prefix("blake3:").unwrap_or(&digest).to_owned(),
+    }
+}
+
+fn read_denial(error: std::io::Error) -> Denial {
+    match vault::Error::from_io(error) {
+        Ok(error) => vault_denial(error),
+        Err(error) => told(PluginError::Failed, error.to_string()),
+    }
+}
