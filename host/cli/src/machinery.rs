@@ -13,7 +13,7 @@ use runner::barrier::{Barrier, Instant, Open};
 use runner::news::Listener;
 use runner::{Machinery, Platform, Project};
 use sandbox::{COMPILER_MS_MAX, CompilerCommand, Sandbox, Settings};
-use system::Places;
+use system::places::Places;
 use system::clock::SystemClock;
 use system::process::ProcessIdentity;
 use tokio::sync::watch;

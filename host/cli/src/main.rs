@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let exit = match commands::execute(arguments, &shell) {
         Ok(exit) => exit,
         Err(fault) => {
-            shell.fault(&fault);
+            shell.fault(&*fault);
             fault.exit()
         }
     };

@@ -29,6 +29,9 @@ use crate::facts::Facts;
 use crate::plan::{Intent, Plan, Step};
 use crate::way_back;
 
+/// The number of the page about a run that a person stopped before anything was changed.
+pub const STOPPED_BY_A_PERSON: u16 = 426;
+
 /// Something to be done: journal the intent, perform it, journal the outcome, and say so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -397,7 +400,8 @@ impl Machine {
                 if self.facts.changed {
                     self.end(Ending::Held(asked));
                 } else {
-                    let failure = Failure { message: asked, ..Failure::default() };
+                    let failure =
+                        Failure { code: STOPPED_BY_A_PERSON, message: asked, ..Failure::default() };
                     self.end(Ending::Unchanged(failure));
                 }
                 Ok(())

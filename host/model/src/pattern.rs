@@ -70,6 +70,9 @@ pub const SHOWN_CHARACTERS_MAX: usize = 200;
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Pattern {
     elements: Vec<Element>,
+    /// For each element the first one that takes the same arguments, so that a long argument is
+    /// looked at once for all of them.
+    same_as: Vec<usize>,
 }
 
 /// An argument as a plugin gives it.
@@ -190,7 +193,16 @@ impl Pattern {
                 Err(reason) => return fault(index, reason),
             }
         }
-        Ok(Self { elements: parsed })
+        let same = |element: &Element| {
+            let takes_the_same = |other: &Element| {
+                other.literal == element.literal
+                    && other.placeholder.as_ref().map(|p| p.kind)
+                        == element.placeholder.as_ref().map(|p| p.kind)
+            };
+            parsed.iter().position(takes_the_same).unwrap_or_default()
+        };
+        let same_as = parsed.iter().map(same).collect();
+        Ok(Self { elements: parsed, same_as })
     }
 
     /// The elements; at least one, the first is a literal.
@@ -229,10 +241,14 @@ impl Pattern {
         let mut reached = vec![false; end + 1];
         reached[0] = true;
         self.skip_what_may_be_absent(&mut reached);
+        let mut taken: Vec<Option<bool>> = vec![None; end];
         for (position, argument) in arguments.iter().enumerate() {
             let mut next = vec![false; end + 1];
+            taken.fill(None);
             for (index, element) in self.elements.iter().enumerate() {
-                if reached[index] && element.takes(argument, context) {
+                let takes = &mut taken[self.same_as[index]];
+                if reached[index] && *takes.get_or_insert_with(|| element.takes(argument, context))
+                {
                     let stays = element.repeat == Repeat::Any;
                     next[if stays { index } else { index + 1 }] = true;
                 }

@@ -81,7 +81,7 @@ pub async fn prove(
 ) -> Result<BackupSet, Error> {
     let worker = worker(platform, vault)?;
     let set = worker.vault.set(id)?;
-    for name in set.datastores().keys() {
+    for name in set.record().datastores.keys() {
         let Ok(name) = Name::parse(name) else { continue };
         let level = level.unwrap_or_else(|| proof_wanted(&worker, &name));
         prove_one(&worker, id, &name, level).await?;
@@ -130,7 +130,7 @@ impl Platform {
         let running = snapshot.version().unwrap_or_default().to_owned();
         let mut plan = self.plan(&running, Intent::Restore).await?;
         let names: Vec<Name> =
-            set.datastores().keys().filter_map(|name| Name::parse(name).ok()).collect();
+            set.record().datastores.keys().filter_map(|name| Name::parse(name).ok()).collect();
         plan.datastores.retain(|name, _| names.contains(name));
         let writers: BTreeSet<Name> =
             plan.datastores.values().flat_map(|its| its.written_by.clone()).collect();

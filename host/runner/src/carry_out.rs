@@ -25,7 +25,7 @@ use crate::perform::Worker;
 use crate::platform::{Machinery, Platform, releases_of};
 use crate::project::Project;
 use crate::record::{Beginning, Ended, Intent, Rehearsed, Run, replay};
-use crate::writer::{RENEWAL, Writer};
+use crate::writer::{RENEWAL, Writer, is_alive};
 
 /// File in a stack's state directory by which another process asks the run to hold.
 pub const HOLD_REQUESTED: &str = "hold-requested";
@@ -258,7 +258,8 @@ impl Carrier {
 pub fn request_hold(machinery: &Machinery, stack: &Name) -> Result<journal::Holder, Error> {
     let directory = state_directory(machinery, stack);
     let journal = journal::Journal::open_read_only(&directory)?;
-    let holder = journal.holder()?.ok_or_else(|| Error::NothingToResume {
+    let holder = journal.holder()?.filter(|holder| is_alive(&holder.owner));
+    let holder = holder.ok_or_else(|| Error::NothingToResume {
         what: "hold",
         why: "nobody carries a run of this stack out".to_owned(),
     })?;

@@ -14,9 +14,9 @@
 //! - [`carry_out`]: the loop; [`perform`]: one effect; [`recover`]: one whose outcome is unknown
 //! - [`backups`], [`report`], [`status`]: what a person asks besides
 //!
-//! Files: `<state>/stacks/<stack>/` holds the journal and `hold-requested`; `<data>/backups/<stack>/`
-//! the vault; `<configuration>/identity.txt` the key; `<data>/plugins/` the components;
-//! `<cache>/compiled/` what was compiled of them.
+//! Files: `<state>/stacks/<stack>/` holds the journal and `hold-requested`;
+//! `<data>/backups/<stack>/` the vault; `<configuration>/identity.txt` the key; `<data>/plugins/`
+//! the components; `<cache>/compiled/` what was compiled of them.
 //!
 //! Nothing here prints: news goes to a [`news::Listener`].
 

@@ -90,7 +90,21 @@ impl Worker {
     /// [`Outcome`].
     pub async fn perform(&self, machine: &Machine, effect: &Effect) -> Result<Outcome, Error> {
         self.writer.fence()?;
-        let done = match &effect.step.act {
+        let done = self.act(machine, effect).await;
+        match done {
+            Ok(answer) => Ok(Outcome::Done(answer)),
+            Err(Trouble::Failed(failure)) => {
+                // A lock that was lost in the meantime explains any failure, and must not be
+                // recorded as one of the stack.
+                self.writer.fence()?;
+                Ok(Outcome::Failed(failure))
+            }
+            Err(Trouble::Fatal(error)) => Err(error),
+        }
+    }
+
+    async fn act(&self, machine: &Machine, effect: &Effect) -> Result<Answer, Trouble> {
+        match &effect.step.act {
             Act::Check => self.check(machine.plan()).await,
             Act::BackUp(purpose, names) => self.back_up(effect, *purpose, names, machine).await,
             Act::Prove(name, level) => self.prove(effect, name, *level, machine).await,
@@ -105,7 +119,8 @@ impl Worker {
             Act::Verify(name, version) => self.verify(effect, name, version).await,
             Act::Smoke(name) => self.smoke(effect, name).await,
             Act::Survey => {
-                let survey = self.platform.survey(&effect.step.target, self.releases()).await?;
+                let target = &effect.step.target;
+                let survey = self.platform.survey(target, self.releases()).await?;
                 Ok(Answer::Surveyed(survey))
             }
             Act::Fill(name) => self.fill(effect, name, machine).await,
@@ -125,16 +140,6 @@ impl Worker {
                 self.apply(effect, &proofs).await
             }
             _ => self.deploy(effect).await,
-        };
-        match done {
-            Ok(answer) => Ok(Outcome::Done(answer)),
-            Err(Trouble::Failed(failure)) => {
-                // A lock that was lost in the meantime explains any failure, and must not be
-                // recorded as one of the stack.
-                self.writer.fence()?;
-                Ok(Outcome::Failed(failure))
-            }
-            Err(Trouble::Fatal(error)) => Err(error),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use sandbox::{
     Session, Surroundings,
 };
 use serde_json::Value;
-use system::Places;
+use system::places::Places;
 use system::clock::Clock;
 use system::redact::Redactor;
 use system::secrets::Secret;

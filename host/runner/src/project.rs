@@ -111,8 +111,8 @@ impl Project {
         };
         let shown = Path::new(&self.stack.releases).join(version).join(RELEASE_FILE);
         let shown = shown.display().to_string();
-        let release = Release::parse(&text, &shown)?;
-        release.check_against(&self.stack)?;
+        let (release, places) = Release::parse_with_places(&text, &shown)?;
+        release.check_against(&self.stack, &places)?;
         self.files.insert(shown, digest(text.as_bytes()));
         Ok(release)
     }

@@ -124,7 +124,7 @@ pub fn replay(records: &[Record]) -> Result<Option<Run>, Error> {
             _ => continue,
         };
         machine.handle(event, record.at).map_err(|refused| Error::Record {
-            sequence: record.sequence.into(),
+            sequence: record.sequence.0,
             reason: refused.to_string(),
         })?;
     }
@@ -137,7 +137,7 @@ pub fn replay(records: &[Record]) -> Result<Option<Run>, Error> {
 /// [`Error::Record`] when it is not what this version writes.
 pub fn body<T: for<'a> Deserialize<'a>>(record: &Record) -> Result<T, Error> {
     T::deserialize(&record.body).map_err(|error| Error::Record {
-        sequence: record.sequence.into(),
+        sequence: record.sequence.0,
         reason: error.to_string(),
     })
 }

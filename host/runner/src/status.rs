@@ -11,6 +11,7 @@ use crate::carry_out::state_directory;
 use crate::error::Error;
 use crate::platform::Machinery;
 use crate::record::{Run, replay};
+use crate::writer::is_alive;
 
 /// Where a stack is.
 #[derive(Clone, Debug, Serialize)]
@@ -69,7 +70,7 @@ pub fn status(machinery: &Machinery, stack: &Name) -> Result<Status, Error> {
         Some(last) => replay(&journal.records(Some(&last.id))?)?,
         None => None,
     };
-    let holder = journal.holder()?;
+    let holder = journal.holder()?.filter(|holder| is_alive(&holder.owner));
     let next = next(run.as_ref(), holder.as_ref());
     Ok(Status {
         stack: stack.clone(),

@@ -3,8 +3,6 @@
 //! The imports are generated once; the five exported interfaces each have a world of their own,
 //! because a world cannot have optional exports, and share the imports' types.
 
-#![expect(missing_docs, unreachable_pub, reason = "generated from wit/, which documents it")]
-
 /// What every plugin may import.
 pub(crate) mod host {
     wasmtime::component::bindgen!({

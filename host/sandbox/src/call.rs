@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use model::contract::{Interface, Operation, PluginError, Target};
 use model::pattern::shown;
 use tokio::sync::watch;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::host::vaultup::plugin::types as wit;
@@ -175,10 +176,12 @@ const GRACE: Duration = Duration::from_millis(DEADLINE_GRACE_MS);
 
 /// Ends when the operation was cancelled and the guest has had its time to stop.
 async fn cancelled_for_long(mut cancel: watch::Receiver<bool>) {
-    match cancel.wait_for(|cancelled| *cancelled).await {
-        Ok(_) => {}
+    // The guard of the value must not be held across the next wait.
+    let cancelled = cancel.wait_for(|cancelled| *cancelled).await.is_ok();
+    match cancelled {
+        true => {}
         // Whoever could cancel is gone, so nobody will.
-        Err(_) => std::future::pending::<()>().await,
+        false => std::future::pending::<()>().await,
     }
     tokio::time::sleep(Duration::from_millis(CANCEL_GRACE_MS)).await;
 }
@@ -265,18 +268,25 @@ fn ended(
     CallError::Trap { context, reason, said }
 }
 
-fn limit(error: &wasmtime::Error) -> Option<Limit> {
+/// Which limit ended a guest, if one did. Wasmtime says some of them only in words; the tests in
+/// [`crate::limits`] notice when it changes these.
+pub(crate) fn limit(error: &wasmtime::Error) -> Option<Limit> {
+    const SAID: [(&str, Limit); 5] = [
+        ("store handle limit exceeded", Limit::Handles),
+        ("fuel allocated for hostcalls has been exhausted", Limit::Transfer),
+        ("resource limit exceeded: instance", Limit::Instances),
+        ("resource limit exceeded: memory", Limit::Memory),
+        ("resource limit exceeded: table", Limit::Tables),
+    ];
     if let Some(Exceeded(limit)) = error.downcast_ref::<Exceeded>() {
         return Some(*limit);
     }
     if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
         return Some(Limit::Stack);
     }
-    if error
-        .downcast_ref::<wasmtime::component::ResourceTableError>()
-        .is_some_and(|error| matches!(error, wasmtime::component::ResourceTableError::Full))
-    {
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
         return Some(Limit::Handles);
     }
-    None
+    let said = error.root_cause().to_string();
+    SAID.into_iter().find(|(words, _)| said.contains(words)).map(|(_, limit)| limit)
 }

@@ -215,7 +215,7 @@ async fn variables(
     }
     let mut environment = facts.session.surroundings.environment.clone();
     for (name, value) in wanted {
-        if name.contains(['=', '\0']) || !found.need.allows_environment(&name) {
+        if name.contains(['=', '\0']) || !may_be_set(facts, found, &name) {
             let name = shown(&name);
             return Err(denied(format!("the variable `{name}` was not granted for this command")));
         }
@@ -230,6 +230,18 @@ async fn variables(
         environment.insert(name.into(), value);
     }
     Ok(environment)
+}
+
+/// Whether a variable was granted: by the manifest, or, for a command of the operator's own, by its
+/// name in the `environment` of the operator's settings. What decides which code runs never is.
+fn may_be_set(facts: &Facts, found: &Found, name: &str) -> bool {
+    let by_operator = found.own_words
+        && at(&facts.settings, "environment").is_some_and(|named| named.get(name).is_some());
+    let environment = match by_operator {
+        true => vec![name.to_owned()],
+        false => found.need.environment.clone(),
+    };
+    ProcessNeed { environment, ..found.need.clone() }.allows_environment(name)
 }
 
 /// A variable can steer a tool as much as an argument does, so a reading command takes no text

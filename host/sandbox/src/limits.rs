@@ -183,3 +183,114 @@ fn grow(
     *total = grown;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use wasmtime::component::{Component, Linker};
+    use wasmtime::{Engine, Store};
+
+    use super::*;
+    use crate::sandbox::engine;
+
+    const PAGE_BYTES: usize = 64 * 1024;
+
+    fn instantiate(text: &str) -> wasmtime::Result<()> {
+        let engine: Engine = engine().unwrap();
+        let component = Component::new(&engine, text)?;
+        let mut store = Store::new(&engine, Limiter::default());
+        store.limiter(|limiter| limiter);
+        store.set_max_component_handles(HANDLES_MAX);
+        store.set_epoch_deadline(1);
+        let linker = Linker::new(&engine);
+        let instance = linker.instantiate_pre(&component)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(instance.instantiate_async(&mut store)).map(drop)
+    }
+
+    fn limit_of(text: &str) -> Limit {
+        let error = instantiate(text).unwrap_err();
+        crate::call::limit(&error).unwrap_or_else(|| panic!("no limit: {error:?}"))
+    }
+
+    fn with_modules(module: &str, count: usize) -> String {
+        let instances = "(core instance (instantiate $m))".repeat(count);
+        format!("(component (core module $m {module}) {instances})")
+    }
+
+    /// A component whose start function makes so many handles.
+    fn with_handles(count: usize) -> String {
+        format!(
+            r#"(component
+                (type $r (resource (rep i32)))
+                (core func $new (canon resource.new $r))
+                (core module $m
+                    (import "" "new" (func $new (param i32) (result i32)))
+                    (func $start (local i32)
+                        (loop $again
+                            (drop (call $new (i32.const 1)))
+                            (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+                            (br_if $again (i32.lt_u (local.get 0) (i32.const {count})))))
+                    (start $start))
+                (core instance (instantiate $m (with "" (instance (export "new" (func $new)))))))"#
+        )
+    }
+
+    #[test]
+    fn all_memory_that_is_allowed_can_be_had_and_not_one_page_more() {
+        let pages = MEMORY_BYTES_MAX / PAGE_BYTES;
+        instantiate(&with_modules(&format!("(memory {pages})"), 1)).unwrap();
+        let one_more = with_modules(&format!("(memory {})", pages + 1), 1);
+        assert_eq!(limit_of(&one_more), Limit::Memory);
+        // All memories of a component count together.
+        instantiate(&with_modules(&format!("(memory {})", pages / 2), 2)).unwrap();
+        let two = with_modules(&format!("(memory {})", pages / 2 + 1), 2);
+        assert_eq!(limit_of(&two), Limit::Memory);
+        let memories = with_modules("(memory 1)", MEMORIES_MAX + 1);
+        instantiate(&with_modules("(memory 1)", MEMORIES_MAX)).unwrap();
+        assert_eq!(limit_of(&memories), Limit::Memory);
+    }
+
+    #[test]
+    fn memory_that_grows_is_counted_like_memory_that_was_there() {
+        let growing = |pages: usize| {
+            let grow = format!("(func $start (drop (memory.grow (i32.const {pages}))))");
+            with_modules(&format!("(memory 1) {grow} (start $start)"), 1)
+        };
+        let pages = MEMORY_BYTES_MAX / PAGE_BYTES;
+        instantiate(&growing(pages - 1)).unwrap();
+        assert_eq!(limit_of(&growing(pages)), Limit::Memory);
+        // Past its own maximum a guest is told so and goes on.
+        let own = "(memory 1 2) (func $start (if (i32.ne (memory.grow (i32.const 2)) \
+                   (i32.const -1)) (then unreachable))) (start $start)";
+        instantiate(&with_modules(own, 1)).unwrap();
+    }
+
+    #[test]
+    fn all_table_elements_that_are_allowed_can_be_had_and_not_one_more() {
+        instantiate(&with_modules(&format!("(table {TABLE_ELEMENTS_MAX} funcref)"), 1)).unwrap();
+        let one_more = with_modules(&format!("(table {} funcref)", TABLE_ELEMENTS_MAX + 1), 1);
+        assert_eq!(limit_of(&one_more), Limit::Tables);
+        instantiate(&with_modules("(table 1 funcref)", TABLES_MAX)).unwrap();
+        assert_eq!(limit_of(&with_modules("(table 1 funcref) (table 1 funcref)", 129)), Limit::Tables);
+    }
+
+    #[test]
+    fn all_instances_that_are_allowed_can_be_had_and_not_one_more() {
+        instantiate(&with_modules("", INSTANCES_MAX)).unwrap();
+        assert_eq!(limit_of(&with_modules("", INSTANCES_MAX + 1)), Limit::Instances);
+    }
+
+    #[test]
+    fn all_handles_that_are_allowed_can_be_held_and_not_one_more() {
+        instantiate(&with_handles(HANDLES_MAX)).unwrap();
+        assert_eq!(limit_of(&with_handles(HANDLES_MAX + 1)), Limit::Handles);
+    }
+
+    #[test]
+    fn recursion_without_end_is_the_stack_limit() {
+        let module = "(func $deeper (call $deeper)) (start $deeper)";
+        assert_eq!(limit_of(&with_modules(module, 1)), Limit::Stack);
+    }
+}

@@ -27,21 +27,32 @@ impl Log {
 
     /// Writes a line; line ends within it become visible.
     pub(crate) fn write(&self, level: LogLevel, text: &str) {
+        let lines = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
+        if lines > LOG_LINES_MAX {
+            self.end();
+            return;
+        }
         let was_cut = text.len() > LOG_LINE_BYTES_MAX;
         let text = cut_end(text, LOG_LINE_BYTES_MAX);
         let text = if was_cut { self.redactor.fragment(text) } else { self.redactor.redact(text) };
         let text = visible(&text);
-        let lines = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
         let bytes = self.bytes.fetch_add(text.len(), Ordering::Relaxed) + text.len();
-        if lines > LOG_LINES_MAX || bytes > LOG_BYTES_MAX {
-            if self.lines.swap(usize::MAX / 2, Ordering::Relaxed) < usize::MAX / 2 {
-                self.observer.log(LogLevel::Warning, "the log ends here: it went past its limit");
-            }
-            return;
+        match bytes > LOG_BYTES_MAX {
+            true => self.end(),
+            false => self.observer.log(level, &text),
         }
-        self.observer.log(level, &text);
+    }
+
+    /// Says once that the rest is missing. From then on every line counts as one too many.
+    fn end(&self) {
+        if self.lines.swap(ENDED, Ordering::Relaxed) < ENDED {
+            self.observer.log(LogLevel::Warning, "the log ends here: it went past its limit");
+        }
     }
 }
+
+/// More lines than any call could write.
+const ENDED: usize = usize::MAX / 2;
 
 #[cfg(test)]
 mod tests {

@@ -15,9 +15,9 @@ use std::thread::JoinHandle;
 use age::x25519;
 
 use crate::error::{Damage, Error};
-use crate::medium::StoredReader;
 use crate::record::{ArtifactRecord, BackupSet, Digest};
-use crate::vault::{Inner, Vault, artifact_path, damaged};
+use crate::stored_reader::StoredReader;
+use crate::vault::{Inner, Vault, artifact_path, damaged, length_damage};
 
 /// What passes from thread to thread at once.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -81,13 +81,13 @@ impl Vault {
     /// # Errors
     /// As [`Vault::reader`], and [`Error::Damaged`] for whatever reading shows.
     pub fn verify_bytes(&self, set: &BackupSet, datastore: &str) -> Result<Verified, Error> {
+        let mut buffer = vec![0; BLOCK_BYTES];
         let mut verified = Verified { artifacts: 0, bytes: 0, bytes_stored: 0 };
         for artifact in &set.datastore(datastore)?.artifacts {
             let mut reader = self.reader(set, datastore, &artifact.name)?;
             let path = artifact_path(&self.inner.set_path(set.id()), datastore, &artifact.name);
-            verified.bytes += io::copy(&mut reader, &mut io::sink()).map_err(|error| {
-                Error::from_io(error).unwrap_or_else(Error::with("read", &path))
-            })?;
+            while reader.read(&mut buffer).map_err(Error::with("read", &path))? > 0 {}
+            verified.bytes += artifact.bytes;
             verified.bytes_stored += artifact.bytes_stored;
             verified.artifacts += 1;
         }
@@ -121,9 +121,11 @@ impl ArtifactReader {
         artifact: &str,
     ) -> Result<Self, Error> {
         let artifact = set.artifact(datastore, artifact)?.clone();
-        vault.check_lengths(set, datastore)?;
-        let identity = vault.keys.identity()?.clone();
         let path = artifact_path(&vault.set_path(set.id()), datastore, &artifact.name);
+        if let Some(damage) = length_damage(&path, &artifact)? {
+            return Err(damaged(set, datastore, &artifact, damage));
+        }
+        let identity = vault.keys.identity()?.clone();
         let stored = StoredReader::open(&path).map_err(Error::with("open", &path))?;
         let (sender, receiver) = sync_channel(BLOCKS_WAITING_MAX);
         let recorded = artifact.clone();
@@ -150,6 +152,7 @@ impl ArtifactReader {
             }
             Ok(Message::Failed(error)) => return Err(reader.error_of(error)),
             Ok(Message::Block(_) | Message::End) | Err(_) => {
+                drop(receiver);
                 return Err(reader.error_of(stopped()));
             }
         }

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::keys::Keys;
 use crate::record::{ArtifactRecord, Digest};
 use crate::set_writer::Slot;
-use crate::stored_writer::StoredWriter;
+use crate::stored_writer::{StoredWriter, StoringResult};
 
 /// Takes the bytes of one artifact. Memory does not depend on how many there are.
 ///
@@ -28,7 +28,7 @@ pub struct ArtifactWriter {
     /// `None` once finished or failed.
     compressor: Option<Compressor>,
     filling: Option<Block>,
-    encrypting: Option<JoinHandle<Result<Option<(u64, Digest)>, Error>>>,
+    encrypting: Option<JoinHandle<StoringResult>>,
     slot: Slot,
     path: PathBuf,
     name: String,
@@ -122,7 +122,7 @@ impl ArtifactWriter {
         Ok(length)
     }
 
-    fn join(&mut self) -> Result<Option<(u64, Digest)>, Error> {
+    fn join(&mut self) -> StoringResult {
         self.compressor = None;
         match self.encrypting.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
@@ -162,12 +162,12 @@ impl Drop for ArtifactWriter {
     }
 }
 
-/// The encrypting thread: `None` when the stream was abandoned.
+/// The encrypting thread.
 fn encrypt(
     compressed: Compressed,
     mut encrypted: age::stream::StreamWriter<StoredWriter>,
     path: &Path,
-) -> Result<Option<(u64, Digest)>, Error> {
+) -> StoringResult {
     let ended = compressed.each(
         |source| failed("compress", path, source),
         |frame| encrypted.write_all(frame).map_err(Error::with("write", path)),

@@ -192,8 +192,8 @@ pub enum Error {
     },
     /// A proof says that every byte was read, and this process did not see it.
     #[error(
-        "a proof of level 2 or 3 was given for `{datastore}` in set {set}, but `{artifact}` was not \
-         read to its end"
+        "a proof of level 2 or 3 was given for `{datastore}` in set {set}, but `{artifact}` was \
+         not read to its end"
     )]
     NotRead {
         /// The set.

@@ -3,8 +3,9 @@
 //! Backups are encrypted to age recipients. Those of the stack file always receive; the identity of
 //! this user, when there is one, receives too. Without recipients an X25519 identity is made once,
 //! in a file that only this user can read: **whoever loses it loses every backup that was made with
-//! it**, so the screen must say when it was made and where. Proving and restoring need the identity;
-//! with recipients alone, backups can be made and read back, but not proven beyond that. To have
+//! it**, so the screen must say when it was made and where. Proving and restoring need the
+//! identity; with recipients alone, backups can be made and read back, but not proven beyond that.
+//! To have
 //! both, call [`Keys::load_or_create`] without recipients first.
 
 use std::fs;

@@ -39,6 +39,7 @@ mod prune;
 mod record;
 mod sealed;
 mod set_writer;
+mod stored_reader;
 mod stored_writer;
 mod vault;
 

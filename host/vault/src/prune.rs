@@ -1,10 +1,11 @@
 //! What is removed, and what never is.
 //!
 //! Never removed: the newest set that is wholly proven at the levels that were asked for; the best
-//! backup of each datastore (the newest that is proven so; lacking one, the best proven); a set that
-//! an unfinished run may need, is being written or belongs to another stack. Kept unless named: what a failed upgrade left, and
-//! damaged sets, from which a person may still save something. Removal renames to a name that no
-//! listing shows before it deletes, so that a crash leaves no half set that looks whole.
+//! backup of each datastore (the newest that is proven so; lacking one, the best proven); a set
+//! that an unfinished run may need, is being written or belongs to another stack. Kept unless
+//! named: what a failed upgrade left, and damaged sets, from which a person may still save
+//! something. Removal renames to a name that no listing shows before it deletes, so that a crash
+//! leaves no half set that looks whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -35,8 +35,11 @@ pub(crate) struct StoredWriter {
     /// `None` once finished or failed.
     work: Option<SyncSender<Work>>,
     emptied: Receiver<AlignedBuffer>,
-    disk: Option<JoinHandle<Result<Option<(u64, Digest)>, Error>>>,
+    disk: Option<JoinHandle<StoringResult>>,
 }
+
+/// Length and hash of the file; `None` when it was abandoned.
+pub(crate) type StoringResult = Result<Option<(u64, Digest)>, Error>;
 
 enum Work {
     Block(AlignedBuffer),
@@ -103,7 +106,7 @@ impl StoredWriter {
         Err(self.join().err().unwrap_or_else(|| self.stopped()))
     }
 
-    fn join(&mut self) -> Result<Option<(u64, Digest)>, Error> {
+    fn join(&mut self) -> StoringResult {
         self.work = None;
         match self.disk.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
@@ -166,12 +169,11 @@ impl Disk {
         }
     }
 
-    /// `None` when the file was abandoned.
     fn carry_out(
         mut self,
         work: &Receiver<Work>,
         emptied: &SyncSender<AlignedBuffer>,
-    ) -> Result<Option<(u64, Digest)>, Error> {
+    ) -> StoringResult {
         while let Ok(work) = work.recv() {
             let Work::Block(mut block) = work else { return self.finish().map(Some) };
             self.write(block.filled()).map_err(Error::with("write", &self.path))?;
@@ -279,8 +281,9 @@ mod tests {
     use super::{Disk, SYNCHRONISE_BYTES, StoredWriter};
     use crate::durable;
     use crate::error::Error;
-    use crate::medium::{ALIGNMENT_BYTES, BLOCK_BYTES, StoredReader, set_direct};
+    use crate::medium::{ALIGNMENT_BYTES, BLOCK_BYTES, set_direct};
     use crate::record::Digest;
+    use crate::stored_reader::StoredReader;
 
     const LENGTHS: [usize; 9] = [
         0,

@@ -9,6 +9,8 @@ use crate::{Shape, State};
 pub(crate) const ARTIFACT: &str = "tree.tar";
 /// The name of a single file in its archive, whatever it is called where it lies.
 pub(crate) const FILE: &str = "file";
+/// How lines of a listing begin that are regular files, or further names of one.
+const FILE_KINDS: [char; 2] = ['-', 'h'];
 /// What `tar` exits with when something changed while it was read.
 const CHANGED: i32 = 1;
 
@@ -35,9 +37,10 @@ pub(crate) fn extract(directory: &str) -> Command<Arguments> {
     plainly_spoken(command)
 }
 
-/// Names what is in an archive from standard input, a line each.
+/// Names what is in an archive from standard input, a line each that begins with its kind.
 pub(crate) fn list() -> Command<Arguments> {
-    plainly_spoken(process::command("tar").arguments(["--list", "--file=-"]))
+    let arguments = ["--list", "--verbose", "--numeric-owner", "--file=-"];
+    plainly_spoken(process::command("tar").arguments(arguments))
 }
 
 /// Archives what lies at a path into the backup set.
@@ -55,29 +58,26 @@ pub(crate) fn unpack(directory: &str) -> Result<(), Error> {
     require_success(&finished, &format!("unpacking into {directory}"))
 }
 
-/// How many entries the archive of a backup has, the directory itself not counted.
+/// How many regular files the archive of a backup has, as trees are measured.
 ///
 /// `tar` exits with 0 on some archives that end too early; only the count tells.
-pub(crate) fn count(state: &State) -> Result<u64, Error> {
-    let mut lines = 0_u64;
-    list().from_artifact(ARTIFACT).for_each_line(|_| {
-        lines += 1;
+pub(crate) fn count() -> Result<u64, Error> {
+    let mut files = 0;
+    list().from_artifact(ARTIFACT).for_each_line(|line| {
+        files += u64::from(line.starts_with(FILE_KINDS));
         Ok(())
     })?;
-    Ok(match state.shape {
-        Shape::Directory => lines.saturating_sub(1),
-        Shape::File => lines,
-    })
+    Ok(files)
 }
 
-/// Whether the archive has as many entries as were backed up.
+/// Whether the archive has as many files as were backed up.
 pub(crate) fn require_count(state: &State) -> Result<u64, Error> {
-    let found = count(state)?;
+    let found = count()?;
     if found == state.count {
         return Ok(found);
     }
     let taken = state.count;
-    Err(Error::corrupt(format!("{taken} entries were backed up, the archive has {found}")))
+    Err(Error::corrupt(format!("{taken} files were backed up, the archive has {found}")))
 }
 
 /// Whether the backup has its archive.

@@ -48,7 +48,7 @@ impl Backup for FilesPlugin {
 
     fn inspect(_operation: &Operation<Settings>, state: &State) -> Result<Vec<Figure>, Error> {
         state.require_known()?;
-        Ok(vec![counted(archive::count(state)?)])
+        Ok(vec![counted(archive::count()?)])
     }
 
     fn prove(operation: &Operation<Settings>, level: Level, state: &State) -> Result<Proof, Error> {

@@ -15,6 +15,10 @@
 //! `${directory}` is the directory (of a restored copy, in `check`); if `path` is a file, `${file}`
 //! is that file. `schema` also knows `${release}`, the version that the run leads to.
 //!
+//! The path of a copy for a rehearsal contains `.vaultup-` in its name (`data.vaultup-copy`):
+//! whoever forgets to name one must not have the live data replaced, and only such names can be
+//! removed when the rehearsal is over.
+//!
 //! # What lies beside
 //! | name | what |
 //! |---|---|
@@ -69,7 +73,7 @@ pub struct State {
     pub format: u32,
     /// What was archived.
     pub shape: Shape,
-    /// How many entries it has; a single file counts as one.
+    /// How many regular files it has.
     pub count: u64,
     /// How many bytes.
     pub bytes: u64,

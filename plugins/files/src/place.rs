@@ -76,6 +76,12 @@ impl Place {
         self.root.remove(&self.beside(what))
     }
 
+    /// Names of everything here that vaultup made, whatever the key.
+    pub(crate) fn made(&self) -> Result<Vec<String>, Error> {
+        let names = self.root.entries("")?.into_iter().map(|entry| entry.name);
+        Ok(names.filter(|name| name.contains(OURS)).collect())
+    }
+
     /// The live path.
     pub(crate) fn path(&self) -> Result<String, Error> {
         self.root.path(&self.name)

@@ -88,7 +88,11 @@ impl Restore for FilesPlugin {
 
     fn discard(operation: &Operation<Settings>) -> Result<(), Error> {
         let place = Place::open(operation)?;
-        LEFT.into_iter().try_for_each(|left| place.remove(left))
+        if operation.is_live() {
+            return LEFT.into_iter().try_for_each(|left| place.remove(left));
+        }
+        // A copy was made for a rehearsal, whole: nothing here is anybody's data.
+        place.made()?.iter().try_for_each(|name| place.root.remove(name))
     }
 
     fn figures(operation: &Operation<Settings>) -> Result<Vec<Figure>, Error> {
@@ -115,7 +119,10 @@ impl Restore for FilesPlugin {
             Stage::Switch if switch => {
                 Observation::failed("it was interrupted; made again, it is completed")
             }
-            Stage::Discard if !(fill || new || digest || switch || old) => {
+            Stage::Discard if !operation.is_live() && place.made()?.is_empty() => {
+                Observation::done("nothing is left of the copy")
+            }
+            Stage::Discard if operation.is_live() && !(fill || new || digest || switch || old) => {
                 Observation::done("nothing is left beside the datastore")
             }
             Stage::Fill | Stage::Switch | Stage::Discard => Observation::NotStarted,

@@ -12,7 +12,7 @@ use vaultup_sdk::process::Exit;
 use vaultup_sdk::restore::Stage;
 use vaultup_sdk::testing::{Installed, Machine, Reply};
 use vaultup_sdk::{
-    Backup, Case, Error, Figure, HealthCheck, Migrate, Observation, Operation, Restore,
+    Backup, Case, Error, Figure, HealthCheck, Migrate, Observation, Operation, Restore, Target,
 };
 
 use crate::archive::ARTIFACT;
@@ -122,6 +122,33 @@ fn a_single_file_comes_back_as_it_was_even_under_another_name() {
 }
 
 #[test]
+fn a_copy_is_filled_twice_and_removed_whole_and_never_is_what_is_live() {
+    let machine = machine();
+    let state = FilesPlugin::take(&of_data(&machine)).unwrap().state;
+    let before = live(&of_data(&machine));
+    let mut operation = of_data(&machine);
+    operation.target = Target::Copy("rehearsal".to_owned());
+    let error = FilesPlugin::fill(&operation, &state).unwrap_err();
+    assert_eq!(error.case(), &Case::InvalidSettings);
+
+    machine.root_beside("path", "data.vaultup-copy");
+    operation.settings.path = "data.vaultup-copy".to_owned();
+    for key in ["first", "second"] {
+        operation.key = key.to_owned();
+        FilesPlugin::fill(&operation, &state).unwrap();
+        FilesPlugin::switch(&operation).unwrap();
+        assert_eq!(live(&operation), before);
+    }
+    assert_eq!(left(&machine).len(), 3, "the copy, and what each switch set aside");
+    FilesPlugin::discard(&operation).unwrap();
+    assert_eq!(left(&machine), [""; 0]);
+    let twin = <FilesPlugin as Restore>::status(&operation, Stage::Discard).unwrap();
+    assert!(matches!(twin, Observation::Done(_)));
+    machine.root_beside("path", "data");
+    assert_eq!(live(&of_data(&machine)), before);
+}
+
+#[test]
 fn what_is_lost_altogether_is_restored_too() {
     let machine = machine();
     let operation = of_data(&machine);
@@ -181,7 +208,7 @@ fn a_checkpoint_is_archived_in_place_of_the_live_tree_and_removed() {
     assert_eq!((cost.consistency, cost.commands.len()), (Consistency::OneMoment, 2));
     let taken = FilesPlugin::take(&operation).unwrap();
     assert_eq!(taken.consistency, Consistency::OneMoment);
-    assert_eq!(taken.state.count, 1);
+    assert_eq!((taken.state.count, taken.state.bytes), (1, 9));
     assert_eq!(left(&machine), [""; 0]);
     machine.command("checkpoint", &["sh", "-c", "mkdir \"$0\"; exit 7", "${into}"]);
     assert_eq!(FilesPlugin::take(&operation).unwrap_err().case(), &Case::Failed);

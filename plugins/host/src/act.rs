@@ -7,7 +7,7 @@ use vaultup_sdk::{Case, Error, log};
 
 use crate::link::Link;
 use crate::seen::Seen;
-use crate::service::Service;
+use crate::service::{MARK, Service};
 use crate::settings::Instance;
 
 /// How often a state that is to change is looked at, at the most seldom.
@@ -74,8 +74,11 @@ impl Service<'_> {
         let seen = self.see(instance)?;
         self.halt(&seen, instance)?;
         let name = self.link_name(instance);
+        if name.contains(MARK) {
+            return self.links.remove(name);
+        }
         // Only what is named as made by vaultup can be removed.
-        let gone = format!("{name}.vaultup-gone-{}", self.operation.key);
+        let gone = format!("{name}{MARK}gone-{}", self.operation.key);
         if seen.link != Link::Absent {
             self.links.rename(name, &gone)?;
         }
@@ -83,7 +86,8 @@ impl Service<'_> {
     }
 
     fn run(&self, key: &str, instance: &Instance, release: Option<&str>) -> Result<(), Error> {
-        let finished = self.command(key, instance, release)?.run();
+        // What is started outlives vaultup, so it must not hold on to a pipe of it.
+        let finished = self.command(key, instance, release)?.discard_output().run();
         finished.map(drop).map_err(|error| {
             error.while_doing(format!(
                 "instance `{}` with {}",

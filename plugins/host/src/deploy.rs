@@ -66,7 +66,7 @@ impl Deploy for HostPlugin {
             }
             if !seen.has_in_place(version) {
                 differences.push(Difference {
-                    object: service.links.path(service.link_name(instance))?,
+                    object: service.link_path(instance),
                     act: if seen.link == Link::Absent { "add" } else { "change" }.to_owned(),
                     detail: format!("{} → {version}", seen.link.shown()),
                     severity: Severity::Information,
@@ -216,7 +216,7 @@ impl Service<'_> {
         if self.traffic()? == wanted {
             return Ok(());
         }
-        self.whole(key, None)?.run()?;
+        self.whole(key, None)?.discard_output().run()?;
         match self.traffic()? {
             Traffic::Unknown => Ok(()),
             turned if turned == wanted => Ok(()),

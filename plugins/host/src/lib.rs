@@ -29,8 +29,16 @@
 //! | `environment` | variables of every command: a text or `{ secret = "…" }` |
 //!
 //! Variables in commands: `${instance}`, `${address}`, `${release}` (the version),
-//! `${release-directory}`, `${current}` (the instance's link), `${data}`; in `prefetch` also
-//! `${artifact}`, as the release says it. A command is an argument list, never a shell's.
+//! `${release-directory}`, `${current}` (as it is written), `${data}` (absolute); in `prefetch` also
+//! `${artifact}`, as the release says it. With `links`, an instance's link is written such as
+//! `/srv/shop/links/${instance}`. A release's `migrate.command` runs in its release directory and
+//! knows `${release}`, `${release-directory}`, `${datastore}` and `${data}`: it should take the
+//! path of what it migrates from `${data}`, which is another one in a rehearsal.
+//!
+//! A command is an argument list, never a shell's. What a `start` leaves running gets no pipe.
+//!
+//! A copy for a rehearsal needs links of its own, with `.vaultup-` in their name (`current =
+//! "current.vaultup-copy"`), and commands, data and addresses of its own.
 //!
 //! # Invariants
 //! - A link is switched only while its instance does not run, so an instance that runs was started

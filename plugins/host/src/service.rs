@@ -10,6 +10,9 @@ use crate::seen::Seen;
 use crate::settings::{Instance, Linked, Settings};
 use crate::status::Status;
 
+/// What names that vaultup makes contain.
+pub(crate) const MARK: &str = ".vaultup-";
+
 /// The component on its machine.
 pub(crate) struct Service<'o> {
     pub(crate) operation: &'o Operation<Settings>,
@@ -17,7 +20,9 @@ pub(crate) struct Service<'o> {
     pub(crate) instances: Vec<Instance>,
     /// What holds the links.
     pub(crate) links: Root,
-    /// The link of the only instance, if the settings name it.
+    /// The absolute path of what [`Service::links`] opens.
+    links_directory: String,
+    /// The name of the link of the only instance, if the settings name it.
     current: Option<String>,
     releases: Root,
     data: Option<String>,
@@ -28,21 +33,27 @@ impl<'o> Service<'o> {
     pub(crate) fn open(operation: &'o Operation<Settings>) -> Result<Self, Error> {
         let settings = &operation.settings;
         let instances = settings.instances()?;
-        let (links, current) = match settings.linked(instances.len())? {
+        let (links, links_directory, current) = match settings.linked(instances.len())? {
             Linked::Current(path) => {
-                let name = name_of(path).ok_or_else(|| {
-                    Error::invalid_settings(format!("`current` names no link: `{path}`"))
-                })?;
-                (Root::open("current")?, Some(name.to_owned()))
+                let name = named("current", path)?;
+                let links = Root::open("current")?;
+                // A link has no path that could be asked for, but what lies beside it has.
+                let beside = links.path(&format!("{name}{MARK}beside"))?;
+                (links, directory_of(&beside).to_owned(), Some(name.to_owned()))
             }
-            Linked::InDirectory => (Root::open("links")?, None),
+            Linked::InDirectory => {
+                let links = Root::open("links")?;
+                let directory = links.path("")?;
+                (links, directory, None)
+            }
         };
+        require_own_link(operation)?;
         let data = match &settings.data {
-            Some(_) => Some(Root::open("data")?.path("")?),
+            Some(path) => Some(Root::open("data")?.path(named("data", path)?)?),
             None => None,
         };
         let releases = Root::open("releases")?;
-        Ok(Self { operation, instances, links, current, releases, data })
+        Ok(Self { operation, instances, links, links_directory, current, releases, data })
     }
 
     /// The first so many instances.
@@ -58,22 +69,20 @@ impl<'o> Service<'o> {
         self.current.as_deref().unwrap_or(&instance.name)
     }
 
+    /// The absolute path of an instance's link.
+    pub(crate) fn link_path(&self, instance: &Instance) -> String {
+        format!("{}/{}", self.links_directory, self.link_name(instance))
+    }
+
     /// What stands where an instance's link belongs.
     pub(crate) fn link(&self, instance: &Instance) -> Result<Link, Error> {
         let name = self.link_name(instance);
         let Some(entry) = self.links.describe(name)? else { return Ok(Link::Absent) };
-        let path = self.links.path(name)?;
         let Some(to) = entry.link else {
+            let path = self.link_path(instance);
             return Err(Error::invalid_settings(format!("{path} is no symbolic link")));
         };
-        let releases = self.releases.path("")?;
-        match Link::read(&to, directory_of(&path), &releases) {
-            // The operator may have written both with a path that is itself behind a link.
-            Link::Elsewhere(to) => {
-                Ok(Link::read(&to, directory_of(&path), &self.operation.settings.releases))
-            }
-            link => Ok(link),
-        }
+        Ok(Link::read(&to, &self.links_directory, &self.releases.path("")?))
     }
 
     /// Looks at every instance.
@@ -141,9 +150,10 @@ impl<'o> Service<'o> {
         instance: &Instance,
         release: Option<&str>,
     ) -> Result<Command<Reference>, Error> {
-        let current = self.links.path(self.link_name(instance))?;
-        let mut command = self.common(process::setting(key)).variable("current", current);
-        command = command.variable("instance", &instance.name);
+        let mut command = self.common(process::setting(key)).variable("instance", &instance.name);
+        if let Some(current) = &self.operation.settings.current {
+            command = command.variable("current", current);
+        }
         if let Some(address) = &instance.address {
             command = command.variable("address", address);
         }
@@ -184,6 +194,24 @@ impl<'o> Service<'o> {
         let directory = self.release_path(release)?;
         Ok(command.variable("release", release).variable("release-directory", directory))
     }
+}
+
+/// The last name of a path of the settings.
+fn named<'p>(key: &str, path: &'p str) -> Result<&'p str, Error> {
+    name_of(path).ok_or_else(|| Error::invalid_settings(format!("`{key}` names nothing: `{path}`")))
+}
+
+/// A copy has links of its own, whose name says so: whoever forgets to name them for a rehearsal
+/// must not have the live ones switched.
+fn require_own_link(operation: &Operation<Settings>) -> Result<(), Error> {
+    let Settings { current, links, .. } = &operation.settings;
+    let path = current.as_ref().or(links.as_ref()).map_or("", String::as_str);
+    if operation.is_live() || name_of(path).is_some_and(|name| name.contains(MARK)) {
+        return Ok(());
+    }
+    let message =
+        format!("a copy needs links of its own: its path contains `{MARK}`, not `{path}`");
+    Err(Error::invalid_settings(message))
 }
 
 /// Whether an error of a status command says no more than that it could not tell anything.

@@ -61,8 +61,13 @@ impl World {
     fn script(&self) {
         let name = |call: &Call| call.variables["instance"].clone();
         let running = Rc::clone(&self.processes);
+        let folder = self.machine.path("");
         self.machine.answer("start", move |call| {
-            let linked = std::fs::read_link(&call.variables["current"]).unwrap();
+            let link = match call.variables.get("current") {
+                Some(current) => folder.join(current),
+                None => folder.join("links").join(name(call)),
+            };
+            let linked = std::fs::read_link(link).unwrap();
             let version = linked.file_name().unwrap().to_string_lossy().into_owned();
             assert!(running.borrow_mut().insert(name(call), version).is_none(), "started twice");
             Reply::exit(0)
@@ -253,8 +258,7 @@ fn a_plan_shows_each_link_and_each_command() {
     let preview = HostPlugin::preview(&world.operation()).unwrap();
     assert_eq!(preview.differences.len(), 1);
     assert_eq!(preview.differences[0].detail, "1.0.0 → 2.0.0");
-    let current = world.machine.path("current/bin/app").to_string_lossy().into_owned();
-    let start = [current, "start".to_owned(), "main".to_owned()];
+    let start = ["current/bin/app".to_owned(), "start".to_owned(), "main".to_owned()];
     assert_eq!(preview.commands, [vec!["app".into(), "stop".into(), "main".into()], start.into()]);
     assert_eq!(world.changes(), [""; 0]);
 }
@@ -320,15 +324,27 @@ fn requests_are_held_and_let_in_only_if_they_are_not_yet() {
 
 #[test]
 fn only_a_copy_is_discarded_and_nothing_of_it_is_left() {
-    let world = World::new(&["main"]);
+    let mut world = World::new(&["main"]);
     let mut operation = world.operation();
     assert_eq!(HostPlugin::discard(&operation).unwrap_err().case(), &Case::Refused);
     operation.target = Target::Copy("rehearsal".to_owned());
+    let error = HostPlugin::discard(&operation).unwrap_err();
+    assert_eq!(error.case(), &Case::InvalidSettings, "it has the live link: {error}");
+    assert_eq!(world.running().len(), 1);
+
+    world.machine.root_beside("current", "current.vaultup-copy");
+    world.settings["current"] = json!("current.vaultup-copy");
+    world.processes.borrow_mut().clear();
+    let mut operation = world.operation();
+    operation.target = Target::Copy("rehearsal".to_owned());
+    HostPlugin::revert(&operation, "1.0.0", Presence::Running).unwrap();
+    assert_eq!(world.running(), pairs(&[("main", "1.0.0")]));
     HostPlugin::discard(&operation).unwrap();
     HostPlugin::discard(&operation).unwrap();
     assert_eq!(world.running(), []);
     let left = <HostPlugin as Deploy>::status(&operation, Change::Discard).unwrap();
     assert!(matches!(left, Observation::Done(_)), "{left:?}");
+    assert!(world.machine.path("current").is_symlink(), "the live link is untouched");
 }
 
 #[test]

@@ -32,7 +32,8 @@ impl Root {
     /// to be there.
     ///
     /// # Errors
-    /// [`crate::Case::Denied`] if it leaves the root.
+    /// [`crate::Case::Denied`] if it leaves the root; so does a link that leads elsewhere, as a
+    /// program that gets its path would follow it.
     pub fn path(&self, relative: &str) -> Result<String, Error> {
         self.inner.path(relative)
     }
@@ -69,8 +70,9 @@ impl Root {
         self.inner.read(relative)
     }
 
-    /// Count, bytes and digest of a whole tree, or of one file: names below it, kinds,
-    /// permissions, links and contents. Its own name, times and owners do not count.
+    /// Measures a whole tree, or one file. The digest is of names below it, kinds, permissions,
+    /// links and contents; its own name, times, owners and sockets do not count. `count` and
+    /// `bytes` are of regular files.
     ///
     /// # Errors
     /// [`crate::Case::NotFound`] if there is nothing.
@@ -94,10 +96,11 @@ impl Root {
         self.inner.write(relative, content)
     }
 
-    /// Makes a link point elsewhere, atomically; makes it if there is none.
+    /// Makes a link point elsewhere, atomically; makes it if there is none. It may point to another
+    /// granted path, by its absolute path.
     ///
     /// # Errors
-    /// If something else than a link is there.
+    /// If something else than a link is there, or it would point to what was not granted.
     pub fn link(&self, relative: &str, to: &str) -> Result<(), Error> {
         self.inner.link(relative, to)
     }

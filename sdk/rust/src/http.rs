@@ -4,7 +4,8 @@
 //! use vaultup_sdk::{Error, http};
 //!
 //! fn connections(url: &str) -> Result<u64, Error> {
-//!     let answer: serde_json::Value = http::get(url).secret_header("authorization", "Bearer ", "token").send()?.json()?;
+//!     let answer: serde_json::Value =
+//!         http::get(url).secret_header("authorization", "Bearer ", "token").send()?.json()?;
 //!     answer["connections"].as_u64().ok_or_else(|| Error::corrupt("`connections` is missing"))
 //! }
 //! ```

@@ -61,7 +61,8 @@ impl Shop {
         std::os::unix::fs::symlink("releases/1.0.0", folder.join("current"))?;
         let key = shop.folder.join("data/keys/signing.key");
         let seed = ["seed", "--data", "data/orders", "--orders", ORDERS, "--key"];
-        shop.sample(seed.iter().map(ToString::to_string).chain([key.display().to_string()]))?;
+        let seed = seed.iter().map(ToString::to_string).chain([key.display().to_string()]);
+        shop.installed(seed)?;
         shop.start()?;
         for plugin in ["host", "files"] {
             let path = shop.programs.plugins.join(format!("{plugin}.wasm"));
@@ -83,7 +84,7 @@ impl Shop {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Installs a release with these faults (`NAME` or `NAME=VALUE`), in the place of what is there.
+    /// Installs a release with these faults (`NAME` or `NAME=VALUE`), in place of what is there.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -205,7 +206,7 @@ impl Shop {
     pub fn add_orders(&self, orders: u32) -> Result<()> {
         let orders = orders.to_string();
         let words = ["add", "--data", "data/orders", "--orders", orders.as_str()];
-        self.sample(words.map(str::to_owned)).map(drop)
+        self.installed(words.map(str::to_owned)).map(drop)
     }
 
     /// What to add to the stack file so that a copy can be rehearsed on.
@@ -237,9 +238,23 @@ impl Shop {
         Ok(found)
     }
 
+    /// The sample application as it was built: enough for what is the same in all releases.
     fn sample(&self, words: impl IntoIterator<Item = String>) -> Result<String> {
+        self.output_of(&self.programs.sample, words)
+    }
+
+    /// The release in place.
+    fn installed(&self, words: impl IntoIterator<Item = String>) -> Result<String> {
+        self.output_of(&self.folder.join("current/bin/vaultup-sample"), words)
+    }
+
+    fn output_of(
+        &self,
+        program: &Path,
+        words: impl IntoIterator<Item = String>,
+    ) -> Result<String> {
         let words: Vec<String> = words.into_iter().collect();
-        let output = Command::new(&self.programs.sample)
+        let output = Command::new(program)
             .args(&words)
             .current_dir(&self.folder)
             .stdin(Stdio::null())

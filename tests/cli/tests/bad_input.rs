@@ -132,7 +132,7 @@ fn what_is_no_plugin_is_refused_before_anything_is_compiled() {
     let ran = shop.vaultup(&["plugin", "add", "./newer.wasm", "--yes"]).unwrap();
     refused(&ran, "error[VU", &["0.9", "0.1"]);
     refused(&shop.vaultup(&["plugin", "add", "./gone.wasm", "--yes"]).unwrap(), "error[VU", &[]);
-    refused(&shop.vaultup(&["plugin", "add", "hots", "--yes"]).unwrap(), "error[VU", &["host"]);
+    refused(&shop.vaultup(&["plugin", "add", "hots", "--yes"]).unwrap(), "error[VU", &["hots"]);
 }
 
 #[test]

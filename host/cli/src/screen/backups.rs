@@ -91,7 +91,7 @@ fn row(vault: &Vault, listed: &Listed) -> Row {
     let header = set.map(BackupSet::header);
     let (bytes, bytes_stored) = set.map(sizes).unwrap_or_default();
     let proof = set.and_then(|set| {
-        let levels = set.datastores().keys().map(|name| vault.proof_level(set, name).ok());
+        let levels = set.record().datastores.keys().map(|name| vault.proof_level(set, name).ok());
         levels.collect::<Option<Vec<_>>>()?.into_iter().min().map(u8::from)
     });
     Row {
@@ -110,7 +110,7 @@ fn row(vault: &Vault, listed: &Listed) -> Row {
 }
 
 fn sizes(set: &BackupSet) -> (u64, u64) {
-    let artifacts = set.datastores().values().flat_map(|its| &its.artifacts);
+    let artifacts = set.record().datastores.values().flat_map(|its| &its.artifacts);
     artifacts.fold((0, 0), |(plain, stored), artifact| {
         (plain + artifact.bytes, stored + artifact.bytes_stored)
     })

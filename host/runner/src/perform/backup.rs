@@ -251,7 +251,7 @@ fn set_purpose(plan: &Plan, purpose: Purpose) -> vault::Purpose {
 }
 
 fn backed_up(set: &BackupSet) -> Answer {
-    let sizes = set.datastores().iter().filter_map(|(name, record)| {
+    let sizes = set.record().datastores.iter().filter_map(|(name, record)| {
         let bytes = record.artifacts.iter().map(|artifact| artifact.bytes).sum();
         let stored = record.artifacts.iter().map(|artifact| artifact.bytes_stored).sum();
         Some((Name::parse(name).ok()?, (bytes, stored)))

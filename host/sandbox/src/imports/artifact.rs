@@ -96,11 +96,10 @@ impl Drop for Stop {
 }
 
 fn description(record: &ArtifactRecord) -> wit::Description {
-    let digest = record.blake3.to_string();
     wit::Description {
         name: record.name.clone(),
         bytes: record.bytes,
-        blake3: digest.strip_prefix("blake3:").unwrap_or(&digest).to_owned(),
+        blake3: record.blake3.to_string(),
     }
 }
 

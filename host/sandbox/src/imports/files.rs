@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::manifest::Class;
+use model::pattern::MatchContext;
 use system::files::{Entry, EntryKind, Relative, Root};
 use wasmtime::component::Resource;
 
@@ -118,7 +119,12 @@ impl wit::HostRoot for State {
             let path = Relative::parse(&relative)?;
             let previous = root.previous(path)?;
             announce(facts, root, path, FileAct::Link { to: to.clone(), previous })?;
-            root.link(path, &to)?;
+            // A link leads into its own root, or to the very path of another grant: a release that
+            // lies somewhere else than the link that names it.
+            match facts.is_granted_path(&to) {
+                true => root.link_to_granted(path, &to)?,
+                false => root.link(path, &to)?,
+            };
             Ok(())
         })
         .await

@@ -86,9 +86,17 @@ impl Root {
     /// [`Error::LinkRefused`] when it would point out of the root, [`Error::WrongKind`] when
     /// something else than a link is there.
     pub fn link(&self, path: Relative<'_>, to: &str) -> Result<Previous, Error> {
+        self.permit_link(path, to)?;
+        self.link_to_granted(path, to)
+    }
+
+    /// As [`Root::link`], to a place that the caller found to be granted by another root.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] when something else than a link is there.
+    pub fn link_to_granted(&self, path: Relative<'_>, to: &str) -> Result<Previous, Error> {
         self.permit_change(path)?;
         let shown = self.absolute(path);
-        self.permit_link(path, to)?;
         let (directory, name) = self.walk_to_parent(path)?;
         let (previous, found) = self.look(&directory, name, path)?;
         if let (Previous::File { .. }, Some(found)) = (&previous, &found) {

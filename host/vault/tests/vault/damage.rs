@@ -219,7 +219,7 @@ fn ends_well(vault: &Vault, set: &vaultup_vault::BackupSet) -> bool {
 }
 
 #[test]
-fn no_flipped_bit_and_no_cut_of_a_small_artifact_is_read_to_its_end() {
+fn no_flipped_byte_and_no_cut_of_a_small_artifact_is_read_to_its_end() {
     let world = World::new();
     let set = publish(
         &world.vault,
@@ -229,11 +229,11 @@ fn no_flipped_bit_and_no_cut_of_a_small_artifact_is_read_to_its_end() {
     let path = world.artifact_path("a", "d", "x");
     let whole = fs::read(&path).unwrap();
     assert!(ends_well(&world.vault, &set));
-    for bit in 0..whole.len() * 8 {
+    for index in 0..whole.len() {
         let mut flipped = whole.clone();
-        flipped[bit / 8] ^= 1 << (bit % 8);
+        flipped[index] ^= 1 << (index % 8);
         fs::write(&path, flipped).unwrap();
-        assert!(!ends_well(&world.vault, &set), "bit {bit}");
+        assert!(!ends_well(&world.vault, &set), "byte {index}");
     }
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
@@ -294,6 +294,23 @@ fn with_the_stored_hash_forged_another_artifact_is_still_not_the_recorded_conten
     world.vault.verify_stored(&set, "d").unwrap();
     let error = read(&world.vault, &set, "d", "x").unwrap_err();
     assert!(error.to_string().ends_with("its content is not what was backed up"), "{error}");
+}
+
+#[test]
+fn the_same_content_in_another_encryption_is_not_what_was_stored() {
+    let world = World::new();
+    for set in ["a", "b"] {
+        publish(&world.vault, header(set, Purpose::Manual, at(0)), &[("d", &[("x", b"1")])]);
+    }
+    let path = world.artifact_path("a", "d", "x");
+    fs::copy(world.artifact_path("b", "d", "x"), &path).unwrap();
+    forge(&world, |content| {
+        let length = fs::metadata(&path).unwrap().len();
+        content["datastores"]["d"]["artifacts"][0]["bytes-stored"] = length.into();
+    });
+    let set = world.vault.set(&id("a")).unwrap();
+    let error = read(&world.vault, &set, "d", "x").unwrap_err();
+    assert!(error.to_string().contains("its stored bytes have hash"), "{error}");
 }
 
 #[test]

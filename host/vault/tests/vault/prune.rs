@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::contract::ProofLevel;
 use vaultup_vault::{Kept, PARTIAL_AGE_MAX, PruneRequest, Pruned, Purpose, Retention, SetHeader};
 
-use crate::support::{STACK, World, at, header, id, names, prove, publish};
+use crate::support::{Contents, STACK, World, at, header, id, names, prove, publish};
 
 const DAY: i64 = 86_400;
 
@@ -112,7 +112,7 @@ fn with_nothing_proven_the_best_and_newest_is_kept() {
 #[test]
 fn a_set_of_one_moment_is_kept_beside_better_parts_of_other_sets() {
     let world = World::new();
-    let both: &[(&str, &[(&str, &[u8])])] = &[("d", &[("x", b"1")]), ("e", &[("x", b"2")])];
+    let both: Contents<'_> = &[("d", &[("x", b"1")]), ("e", &[("x", b"2")])];
     for (set, day) in [("whole", 1), ("only-e", 2), ("only-d", 3)] {
         publish(&world.vault, header(set, Purpose::Manual, at(day * DAY)), both);
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use model::Problem;
 use model::contract::ProofLevel;
-use vaultup_vault::{Error, Keys, Purpose, Vault};
+use vaultup_vault::{DatastoreRecord, Error, Keys, Purpose, Vault};
 
 use crate::support::{World, at, datastore, header, id, names, noise, prove, publish, read, write};
 
@@ -65,7 +65,8 @@ fn an_empty_artifact_is_refused() {
 #[test]
 fn only_exactly_what_was_written_is_published() {
     let world = World::new();
-    let wrong: [(&str, fn(&mut BTreeMap<String, vaultup_vault::DatastoreRecord>)); 6] = [
+    type Change = fn(&mut BTreeMap<String, DatastoreRecord>);
+    let wrong: [(&str, Change); 6] = [
         ("nothing", BTreeMap::clear),
         ("no artifact", |one| one.get_mut("d").unwrap().artifacts.clear()),
         ("not listed", |one| drop(one.get_mut("d").unwrap().artifacts.pop())),
@@ -125,6 +126,15 @@ fn an_artifact_that_was_finished_or_is_open_is_not_begun_again() {
     assert!(matches!(set.artifact("d", "x"), Err(Error::NotPublishable { .. })));
     let _open = set.artifact("d", "y").unwrap();
     assert!(matches!(set.artifact("d", "y"), Err(Error::NotPublishable { .. })));
+}
+
+#[test]
+fn streams_can_be_moved_to_other_threads() {
+    fn movable<T: Send + 'static>() {}
+    movable::<vaultup_vault::ArtifactWriter>();
+    movable::<vaultup_vault::ArtifactReader>();
+    movable::<vaultup_vault::SetWriter>();
+    movable::<Vault>();
 }
 
 #[test]

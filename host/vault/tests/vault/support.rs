@@ -99,12 +99,12 @@ pub(crate) fn write(
     writer.finish().unwrap()
 }
 
+/// Datastore → artifact → content.
+pub(crate) type Contents<'a> = &'a [(&'a str, Artifacts<'a>)];
+pub(crate) type Artifacts<'a> = &'a [(&'a str, &'a [u8])];
+
 /// A published set: datastore → artifact → content. Every datastore wants level 2.
-pub(crate) fn publish(
-    vault: &Vault,
-    header: SetHeader,
-    contents: &[(&str, &[(&str, &[u8])])],
-) -> BackupSet {
+pub(crate) fn publish(vault: &Vault, header: SetHeader, contents: Contents<'_>) -> BackupSet {
     let set = vault.begin(header).unwrap();
     let mut records = BTreeMap::new();
     for (name, artifacts) in contents {

@@ -11,10 +11,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::statistics::{in_turns, median};
+use super::statistics::{in_turns, median_ms, median_ratio};
 use super::{Figures, data};
 use crate::process::{self, Measured};
 use crate::screen;
@@ -89,14 +90,13 @@ fn measure(workspace: &Workspace, size: &Size) -> Result<Figures> {
     };
     in_turns(1, ours, theirs)?;
     let (ours, theirs) = in_turns(size.rounds, ours, theirs)?;
-    let (our_seconds, their_seconds) = (median_seconds(&ours), median_seconds(&theirs));
     let memory_bytes = ours.iter().map(|one| one.memory_bytes_max).max().unwrap_or_default();
-    screen::say(format_args!(
-        "medians of {} each: {our_seconds:.2} s, {their_seconds:.2} s",
-        size.rounds
-    ));
+    let (ours, theirs) = (durations(&ours), durations(&theirs));
+    let (our_seconds, their_seconds) = (median_ms(&ours) / 1_000.0, median_ms(&theirs) / 1_000.0);
+    let rounds = size.rounds;
+    screen::say(format_args!("medians of {rounds} each: {our_seconds:.2} s, {their_seconds:.2} s"));
     Ok(Figures::from([
-        (size.ratio, their_seconds / our_seconds),
+        (size.ratio, median_ratio(&theirs, &ours)),
         (size.rate, (size.bytes / MEBIBYTE) as f64 / our_seconds),
         (size.memory, memory_bytes as f64 / MEBIBYTE as f64),
     ]))
@@ -159,6 +159,6 @@ fn install_tools() -> Result<()> {
     Ok(())
 }
 
-fn median_seconds(measured: &[Measured]) -> f64 {
-    median(&measured.iter().map(|one| one.duration.as_secs_f64()).collect::<Vec<f64>>())
+fn durations(measured: &[Measured]) -> Vec<Duration> {
+    measured.iter().map(|one| one.duration).collect()
 }

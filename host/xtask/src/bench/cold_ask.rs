@@ -10,7 +10,7 @@ use anyhow::Result;
 use stage::{Programs, Shop};
 
 use super::Figures;
-use super::statistics::{in_turns, median_ms};
+use super::statistics::{in_turns, median_ms, median_ratio};
 use crate::workspace::Workspace;
 use crate::{process, screen};
 
@@ -33,7 +33,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Figures> {
     screen::say(format_args!("medians of {ROUNDS} each: {ours_ms:.2} ms, {nothing_ms:.2} ms"));
     Ok(Figures::from([
         ("cold-ask-ms", ours_ms),
-        ("cold-ask-ratio", ours_ms / nothing_ms),
+        ("cold-ask-ratio", median_ratio(&ours, &nothing)),
         ("empty-program-ms", nothing_ms),
     ]))
 }

@@ -25,7 +25,7 @@ pub(super) fn in_turns<T>(
 }
 
 /// The value in the middle, or the mean of the two in the middle. 0 of nothing.
-pub(super) fn median(values: &[f64]) -> f64 {
+fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -34,6 +34,14 @@ pub(super) fn median(values: &[f64]) -> f64 {
         length if length % 2 == 1 => sorted[middle],
         _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
     }
+}
+
+/// The median of how many times longer each of ours took than theirs of the same round, so that
+/// what slows the machine down for a while slows both.
+pub(super) fn median_ratio(ours: &[Duration], theirs: &[Duration]) -> f64 {
+    let pairs = ours.iter().zip(theirs);
+    let ratios = pairs.map(|(ours, theirs)| ours.as_secs_f64() / theirs.as_secs_f64());
+    median(&ratios.collect::<Vec<f64>>())
 }
 
 /// The median of durations, in milliseconds.
@@ -57,6 +65,13 @@ mod tests {
         assert_eq!(median(&[9.0, 1.0, 2.0, 4.0]), 3.0);
         assert_eq!(median(&[]), 0.0);
         assert_eq!(median_ms(&[Duration::from_micros(1_500)]), 1.5);
+    }
+
+    #[test]
+    fn a_ratio_compares_what_ran_side_by_side() {
+        let seconds = |seconds: &[u64]| seconds.iter().copied().map(Duration::from_secs).collect();
+        let (ours, theirs): (Vec<_>, Vec<_>) = (seconds(&[4, 40, 8]), seconds(&[2, 20, 1]));
+        assert_eq!(median_ratio(&ours, &theirs), 2.0);
     }
 
     #[test]

@@ -21,11 +21,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vaultup-model", &[]),
     ("vaultup-engine", &["vaultup-model"]),
     ("vaultup-journal", &["vaultup-model"]),
-    ("vaultup-registry", &["vaultup-model"]),
+    ("vaultup-registry", &["vaultup-model", "vaultup-system"]),
     ("vaultup-system", &["vaultup-model"]),
     ("vaultup-vault", &["vaultup-model"]),
     // What a plugin imports is an effect of `system`, or a stream of `vault`.
-    ("vaultup-sandbox", &["vaultup-model", "vaultup-system", "vaultup-vault"]),
+    ("vaultup-sandbox", &["vaultup-model", "vaultup-registry", "vaultup-system", "vaultup-vault"]),
     (
         "vaultup-runner",
         &[
@@ -54,6 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vaultup-sdk", &[]),
     ("vaultup-evil", &["vaultup-sdk"]),
     ("vaultup-sample", &[]),
+    ("vaultup-sim", &["vaultup-engine", "vaultup-model"]),
     ("vaultup-tests-cli", &[]),
     ("xtask", &["vaultup-tests-cli"]),
 ];

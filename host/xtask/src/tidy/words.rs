@@ -16,12 +16,17 @@ const PRINTERS: &[&str] = &["host/cli/src/shell", "host/xtask/", "tests/"];
 const PRINTING_PLACES: &[&str] = &["/tests/", "/examples/", "/benches/", "/build.rs"];
 const PRINTING: &[&str] = &["println!", "print!", "eprintln!", "eprint!"];
 
+/// How a test is marked that another test runs, and perhaps kills, as a process of its own.
+const PROCESS_OF_A_TEST: &str = "by the test above it, as a process of its own\"]";
+
 /// Lints are expected with a reason and never allowed; tests are never ignored.
 pub(super) fn attributes(tree: &Tree) -> Vec<Finding> {
     let of = |line: &str| {
         let is_attribute = line.contains("#[") || line.contains("#![") || line.contains("cfg_attr");
         if is_attribute && has_word(line, "allow") {
             Some("expect a lint with a reason, never allow it".to_owned())
+        } else if line.contains(PROCESS_OF_A_TEST) {
+            None
         } else if line.contains("#[ignore") || (is_attribute && has_word(line, "ignore")) {
             Some("an ignored test is a silent skip".to_owned())
         } else {

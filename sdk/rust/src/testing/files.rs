@@ -39,20 +39,26 @@ impl Opened {
         if !components.clone().all(|part| matches!(part, Component::Normal(_))) {
             return Err(denied());
         }
-        if let Some(only) = &self.only {
-            let first = components.next().map(|part| part.as_os_str().to_string_lossy());
-            let first = first.ok_or_else(denied)?;
-            if first != *only && !first.starts_with(&format!("{only}{OURS}")) {
-                return Err(denied());
-            }
+        let first = components.next().map(|part| part.as_os_str().to_string_lossy());
+        if !self.permits(&first.unwrap_or_default()) {
+            return Err(denied());
         }
         Ok(if relative.is_empty() { self.directory.clone() } else { self.directory.join(relative) })
+    }
+
+    fn permits(&self, first: &str) -> bool {
+        let begins = |only: &String| first == only || first.starts_with(&format!("{only}{OURS}"));
+        self.only.as_ref().is_none_or(begins)
     }
 }
 
 impl Files for Opened {
     fn path(&self, relative: &str) -> Result<String, Error> {
-        Ok(self.resolve(relative)?.to_string_lossy().into_owned())
+        let path = self.resolve(relative)?;
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+            return Err(Error::denied(format!("{} leads elsewhere", path.display())));
+        }
+        Ok(path.to_string_lossy().into_owned())
     }
 
     fn describe(&self, relative: &str) -> Result<Option<Entry>, Error> {
@@ -65,8 +71,13 @@ impl Files for Opened {
     }
 
     fn entries(&self, relative: &str) -> Result<Vec<Entry>, Error> {
-        let path = self.resolve(relative)?;
-        let paths = children(&path).map_err(broken(&path))?;
+        let path =
+            if relative.is_empty() { self.directory.clone() } else { self.resolve(relative)? };
+        let mut paths = children(&path).map_err(broken(&path))?;
+        if relative.is_empty() {
+            let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into());
+            paths.retain(|path| name(path).is_some_and(|name: String| self.permits(&name)));
+        }
         paths.iter().map(|path| described(path).map_err(broken(path))).collect()
     }
 
@@ -79,10 +90,9 @@ impl Files for Opened {
         let path = self.resolve(relative)?;
         let mut measured = Measured { count: 0, bytes: 0, hasher: DefaultHasher::new() };
         measured.add(&path).map_err(broken(&path))?;
-        let is_directory = described(&path).is_ok_and(|entry| entry.kind == Kind::Directory);
         Ok(Figure {
             name: relative.to_owned(),
-            count: Some(measured.count - u64::from(is_directory)),
+            count: Some(measured.count),
             bytes: Some(measured.bytes),
             digest: Some(format!("sip:{:016x}", measured.hasher.finish())),
         })
@@ -160,7 +170,7 @@ struct Measured {
 impl Measured {
     fn add(&mut self, path: &Path) -> io::Result<()> {
         let entry = described(path)?;
-        self.count += 1;
+        self.count += u64::from(entry.kind == Kind::File);
         self.bytes += entry.bytes;
         self.hasher.write_u8(entry.kind as u8);
         match entry.kind {
