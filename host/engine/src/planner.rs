@@ -103,6 +103,10 @@ pub enum Obstacle {
         /// Bytes free there.
         free: u64,
     },
+    /// A migration's command would act on the live data even when it is meant for a copy.
+    #[error("the migration command of `{0}` names its data without a variable such as `${{data}}`, \
+             so it cannot be pointed at a copy")]
+    MigrationNotCopyable(Name),
     /// A component says nothing of how its copy differs.
     #[error("`{0}` has no rehearsal settings, so it cannot be copied")]
     NotCopyable(Name),
@@ -230,6 +234,14 @@ fn obstacles(question: &Question<'_>, from: &str) -> Vec<Obstacle> {
             && free < seen.bytes
         {
             found.push(Obstacle::NoRoom { datastore: name.clone(), needed: seen.bytes, free });
+        }
+        let command = question.next.datastores.get(name).and_then(|its| match &its.migrate {
+            Some(MigrateBy::Command { command, .. }) => Some(command),
+            _ => None,
+        });
+        let fixed = command.is_some_and(|words| !words.iter().any(|word| word.contains("${")));
+        if question.intent == Intent::Rehearsal && fixed {
+            found.push(Obstacle::MigrationNotCopyable(name.clone()));
         }
         let copyable = question.stack.datastores.get(name).is_some_and(|d| d.rehearsal.is_some());
         if question.intent == Intent::Rehearsal && !copyable {

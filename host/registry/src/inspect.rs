@@ -101,6 +101,7 @@ pub(crate) fn inspect_as(bytes: &[u8], digest: String) -> Result<Inspected, Erro
     let outline = Outline::read(bytes)?;
     let text = outline.manifest.ok_or(Error::ManifestMissing)?;
     let manifest = Manifest::parse(text, MANIFEST_FILE).map_err(Error::manifest)?;
+    manifest.check_contract().map_err(Error::manifest)?;
     for interface in outline.exports.iter().chain(&outline.imports) {
         check_contract(&manifest, interface)?;
     }

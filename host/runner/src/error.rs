@@ -290,6 +290,10 @@ fn next_for(obstacle: &Obstacle) -> String {
         Obstacle::Dirty(_) => "repair the schema by hand, then `vaultup check`".to_owned(),
         Obstacle::NotRestorable(name) => format!("give `{name}` a plugin that exports `restore`"),
         Obstacle::NoRoom { .. } => "make room, then `vaultup check`".to_owned(),
+        Obstacle::MigrationNotCopyable(_) => {
+            "let the release's command take its data from a variable, then `vaultup rehearse`"
+                .to_owned()
+        }
         Obstacle::NotCopyable(name) => format!("add `[….{name}.rehearsal]` to the stack file"),
     }
 }

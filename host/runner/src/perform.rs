@@ -110,7 +110,7 @@ impl Worker {
             Act::Prove(name, level) => self.prove(effect, name, *level, machine).await,
             Act::Migrate(migrate) => {
                 let proofs = self.proven(machine)?;
-                self.migrate(effect, migrate, &proofs).await
+                self.migrate(effect, migrate, &machine.plan().snapshot, &proofs).await
             }
             Act::CheckSchema(name, expected) => {
                 let snapshot = &machine.plan().snapshot;

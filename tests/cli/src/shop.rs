@@ -13,6 +13,9 @@ use crate::programs::Programs;
 /// How many orders a shop begins with.
 const ORDERS: &str = "1000";
 
+/// Directories whose content says nothing of the stack.
+const UNTOLD: [&str; 2] = ["home", "run"];
+
 /// The releases of the sample application, oldest first.
 const RELEASES: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
 
@@ -218,7 +221,7 @@ impl Shop {
         Ok(REHEARSAL.replace("ADDRESS", &address))
     }
 
-    /// Every path in the folder but vaultup's own, sorted.
+    /// Every path in the folder, sorted, but vaultup's own and what the application logs.
     ///
     /// # Errors
     /// When a directory cannot be read.
@@ -228,7 +231,8 @@ impl Shop {
         while let Some(directory) = open.pop() {
             for entry in fs::read_dir(directory)? {
                 let entry = entry?;
-                if entry.file_type()?.is_dir() && entry.file_name() != "home" {
+                if entry.file_type()?.is_dir() && !UNTOLD.iter().any(|name| entry.file_name() == *name)
+                {
                     open.push(entry.path());
                 }
                 found.push(entry.path());
@@ -293,7 +297,7 @@ fn release_file(version: &str) -> String {
     format!(
         "{}\n[datastores.orders]\nschema = {}\n{migration}\
          migrate = {{ with = \"api\", command = [\"bin/vaultup-sample\", \"migrate\", \"--data\", \
-         \"../../data/orders\"] }}\n",
+         \"${{data}}\"] }}\n",
         head(version),
         version.split('.').next().unwrap_or_default(),
     )

@@ -4,10 +4,10 @@ use engine::act::{Answer, Migrate};
 use engine::machine::Effect;
 use engine::snapshot::Snapshot;
 use model::Name;
-use model::contract::{Observation, Schema};
+use model::contract::{Observation, Schema, Target};
 use sandbox::Artifacts;
 
-use super::{ProvenSet, Trouble, Worker, call_failed, failed};
+use super::{ProvenSet, Trouble, Worker, call_failed, failed, is_live};
 use crate::error::failures;
 
 impl Worker {
@@ -16,6 +16,7 @@ impl Worker {
         &self,
         effect: &Effect,
         migrate: &Migrate,
+        before: &Snapshot,
         _proven: &ProvenSet,
     ) -> Result<Answer, Trouble> {
         let by = migrate.with.as_ref().unwrap_or(&migrate.datastore);
@@ -29,8 +30,26 @@ impl Worker {
             let message = format!("migration `{what}` of {} failed", migrate.datastore);
             call_failed(failures::MIGRATION, message, &error)
         })?;
+        if !is_live(&effect.step.target) {
+            self.live_is_untouched(&migrate.datastore, before).await?;
+        }
         let expected = migrate.request.expected.as_deref();
         self.expect_schema(effect, &migrate.datastore, expected).await
+    }
+
+    /// A rehearsal's migration runs a command of the release's: whether it kept to the copy is
+    /// looked at, not believed.
+    async fn live_is_untouched(&self, name: &Name, before: &Snapshot) -> Result<(), Trouble> {
+        let now = self.platform.schema(name, &Target::Live, self.releases()).await?;
+        let was = before.datastores.get(name).and_then(|seen| seen.schema.as_ref());
+        if was == now.as_ref() {
+            return Ok(());
+        }
+        let message = format!(
+            "the migration of the copy of {name} changed the live datastore: restore the backup \
+             of this rehearsal with `vaultup restore`"
+        );
+        Err(failed(failures::MIGRATION, message))
     }
 
     /// What the platform knows of a migration.
