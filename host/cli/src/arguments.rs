@@ -23,7 +23,7 @@ Examples:
 /// Upgrades software so that there is always a way back.
 #[derive(Debug, Parser)]
 #[command(name = "vaultup", version, after_help = AFTER_HELP, max_term_width = 100)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// What every command takes.
     #[command(flatten)]
     pub global: Global,
@@ -34,7 +34,7 @@ pub struct Arguments {
 
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// The stack file.
     #[arg(
         long,
@@ -57,7 +57,7 @@ pub struct Global {
 
 /// For whom output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// People.
     Human,
     /// Programs.
@@ -66,7 +66,7 @@ pub enum Format {
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(crate) enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
     Auto,
     /// Always.
@@ -77,7 +77,7 @@ pub enum Color {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Write a stack file from what is found here.
     Init(init::InitArguments),
     /// Run every preflight for a release; nothing is changed.
@@ -123,7 +123,7 @@ pub enum Command {
 
 /// The project that a command is about.
 #[derive(Clone, Debug, Args)]
-pub struct ProjectArguments {
+pub(crate) struct ProjectArguments {
     /// Without a stack file: this plugin deploys one component.
     #[arg(long, value_name = "NAME")]
     pub plugin: Option<String>,

@@ -1,23 +1,23 @@
 //! One file a command: its arguments, and what is done with them.
 
-pub mod backup;
-pub mod check;
-pub mod completions;
-pub mod explain;
-pub mod hold;
-pub mod init;
-pub mod man;
-pub mod plan;
-pub mod plugin;
-pub mod rehearse;
-pub mod report;
-pub mod restore;
-pub mod resume;
-pub mod rollback;
-pub mod run;
-pub mod status;
-pub mod unlock;
-pub mod verify;
+pub(crate) mod backup;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod explain;
+pub(crate) mod hold;
+pub(crate) mod init;
+pub(crate) mod man;
+pub(crate) mod plan;
+pub(crate) mod plugin;
+pub(crate) mod rehearse;
+pub(crate) mod report;
+pub(crate) mod restore;
+pub(crate) mod resume;
+pub(crate) mod rollback;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod unlock;
+pub(crate) mod verify;
 
 use model::Exit;
 
@@ -29,7 +29,7 @@ use crate::shell::Shell;
 ///
 /// # Errors
 /// What the command could not do.
-pub fn execute(arguments: Arguments, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(arguments: Arguments, shell: &Shell) -> Result<Exit, Fault> {
     let global = arguments.global;
     match arguments.command {
         Command::Init(its) => init::execute(&its, &global, shell),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use model::{Code, Exit, Problem};
 
 /// The codes of this crate.
-pub const CODES: &[(u16, &str)] = &[
+pub(crate) const CODES: &[(u16, &str)] = &[
     (500, "bad-usage"),
     (501, "no-such-code"),
     (502, "file-exists"),
@@ -16,7 +16,7 @@ pub const CODES: &[(u16, &str)] = &[
 ];
 
 /// What went wrong, from any crate.
-pub struct Fault(Box<dyn Problem>);
+pub(crate) struct Fault(Box<dyn Problem>);
 
 impl<E: Problem + 'static> From<E> for Fault {
     fn from(error: E) -> Self {
@@ -33,7 +33,7 @@ impl std::ops::Deref for Fault {
 
 /// What only the command line makes.
 #[derive(Debug, thiserror::Error)]
-pub enum CliError {
+pub(crate) enum CliError {
     /// An argument cannot be used.
     #[error("{0}")]
     Usage(String),

@@ -1,7 +1,7 @@
 //! The pages of `vaultup explain`: one Markdown file an error code, beside this file.
 
 /// Every page by its code, in the order of codes.
-pub const PAGES: &[(u16, &str)] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+pub(crate) const PAGES: &[(u16, &str)] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
 #[cfg(test)]
 mod tests {

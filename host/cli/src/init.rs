@@ -19,7 +19,7 @@ const SIGNS: &[(&str, &str)] = &[
 
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// What was seen.
     pub seen: String,
     /// The plugin that deploys it.
@@ -29,14 +29,14 @@ pub struct Found {
 impl Found {
     /// What a person said.
     #[must_use]
-    pub fn named(plugin: Name) -> Self {
+    pub(crate) fn named(plugin: Name) -> Self {
         Self { seen: format!("--plugin {plugin}"), plugin }
     }
 }
 
 /// What is found in a directory, each plugin once.
 #[must_use]
-pub fn find(directory: &Path) -> Vec<Found> {
+pub(crate) fn find(directory: &Path) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     for (sign, plugin) in SIGNS {
         let Ok(plugin) = Name::parse(plugin) else { continue };
@@ -50,7 +50,7 @@ pub fn find(directory: &Path) -> Vec<Found> {
 
 /// The text of a stack file, to be read and completed by a person.
 #[must_use]
-pub fn stack_file(name: &Name, found: &[Found]) -> String {
+pub(crate) fn stack_file(name: &Name, found: &[Found]) -> String {
     let mut text = format!(
         "format = 1\n\n[stack]\nname = \"{name}\"\n# <releases>/<version>/release.toml describes a \
          release.\nreleases = \"releases\"\n"

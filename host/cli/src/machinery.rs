@@ -13,8 +13,8 @@ use runner::barrier::{Barrier, Instant, Open};
 use runner::news::Listener;
 use runner::{Machinery, Platform, Project};
 use sandbox::{COMPILER_MS_MAX, CompilerCommand, Sandbox, Settings};
-use system::places::Places;
 use system::clock::SystemClock;
+use system::places::Places;
 use system::process::ProcessIdentity;
 use tokio::sync::watch;
 use vault::{KeysOrigin, Vault};
@@ -31,7 +31,7 @@ const CRASH_VARIABLE: &str = "VAULTUP_TEST_CRASH";
 ///
 /// # Errors
 /// When the home directory or the plugin store cannot be had.
-pub fn gather(listener: Arc<dyn Listener>) -> Result<Machinery, Fault> {
+pub(crate) fn gather(listener: Arc<dyn Listener>) -> Result<Machinery, Fault> {
     let places = Places::of_this_user()?;
     let executable = executable()?;
     let sandbox = Sandbox::new(&Settings { cache_directory: places.cache.join("compiled") })?;
@@ -61,7 +61,7 @@ pub fn gather(listener: Arc<dyn Listener>) -> Result<Machinery, Fault> {
 ///
 /// # Errors
 /// [`runner::Error`].
-pub fn project(global: &Global, arguments: &ProjectArguments) -> Result<Project, Fault> {
+pub(crate) fn project(global: &Global, arguments: &ProjectArguments) -> Result<Project, Fault> {
     match &arguments.plugin {
         None => Ok(Project::open(&global.stack_file)?),
         Some(plugin) => {
@@ -75,7 +75,7 @@ pub fn project(global: &Global, arguments: &ProjectArguments) -> Result<Project,
 ///
 /// # Errors
 /// [`CliError::Usage`].
-pub fn plugin_name(text: &str) -> Result<Name, CliError> {
+pub(crate) fn plugin_name(text: &str) -> Result<Name, CliError> {
     Name::parse(text).map_err(|error| CliError::Usage(error.to_string()))
 }
 
@@ -83,7 +83,7 @@ pub fn plugin_name(text: &str) -> Result<Name, CliError> {
 ///
 /// # Errors
 /// Whatever keeps a plugin or the vault from being opened.
-pub async fn open(
+pub(crate) async fn open(
     machinery: Machinery,
     project: Project,
     shell: &Shell,
@@ -104,7 +104,7 @@ pub async fn open(
 ///
 /// # Errors
 /// Those of the future, or when there is no executor to be had.
-pub fn block_on<T>(future: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let executor = executor.map_err(|error| CliError::Start(error.to_string()))?;
     executor.block_on(future)

@@ -1,15 +1,15 @@
 //! What a person sees: plans, runs, status, backups.
 
-pub mod backups;
-pub mod plan;
-pub mod run;
-pub mod status;
+pub(crate) mod backups;
+pub(crate) mod plan;
+pub(crate) mod run;
+pub(crate) mod status;
 
 use std::time::Duration;
 
 /// A duration in two units at most: `350 ms`, `1.8 s`, `4 min 14 s`, `1 h 2 min`.
 #[must_use]
-pub fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{} ms", duration.as_millis()),
@@ -21,7 +21,7 @@ pub fn duration(duration: Duration) -> String {
 
 /// A number of bytes: `512 B`, `1.2 GiB`.
 #[must_use]
-pub fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");

@@ -13,7 +13,7 @@ use crate::arguments::{Color, Format, Global};
 
 /// Where output goes and in which form.
 #[derive(Clone, Copy, Debug)]
-pub struct Shell {
+pub(crate) struct Shell {
     format: Format,
     color: bool,
     terminal: bool,
@@ -21,7 +21,7 @@ pub struct Shell {
 
 /// A colour of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paint {
+pub(crate) enum Paint {
     /// Well.
     Green,
     /// Worth a look.
@@ -37,7 +37,7 @@ pub enum Paint {
 impl Shell {
     /// The shell that the arguments ask for.
     #[must_use]
-    pub fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let color = match global.color {
             Color::Always => true,
@@ -49,37 +49,37 @@ impl Shell {
 
     /// Whether programs read along.
     #[must_use]
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
     }
 
     /// Whether a person looks at a terminal.
     #[must_use]
-    pub fn is_terminal(&self) -> bool {
+    pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }
 
     /// Text that was asked for, on standard output.
-    pub fn data(&self, text: &str) {
+    pub(crate) fn data(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         // Whoever closed the pipe does not want more.
         let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
     }
 
     /// A JSON object a line, on standard output.
-    pub fn json(&self, value: &impl Serialize) {
+    pub(crate) fn json(&self, value: &impl Serialize) {
         if let Ok(text) = serde_json::to_string(value) {
             self.data(&text);
         }
     }
 
     /// What was asked for: as JSON for programs, as text for people.
-    pub fn answer(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
+    pub(crate) fn answer(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         if self.is_json() { self.json(value) } else { self.data(&text()) }
     }
 
     /// A line for people, on standard error.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         if !self.is_json() {
             eprintln!("{text}");
         }
@@ -87,7 +87,7 @@ impl Shell {
 
     /// Asks a person; no answer is no.
     #[must_use]
-    pub fn confirm(&self, question: &str) -> bool {
+    pub(crate) fn confirm(&self, question: &str) -> bool {
         if !self.terminal || !std::io::stdin().is_terminal() {
             return false;
         }
@@ -100,7 +100,7 @@ impl Shell {
 
     /// A word in a colour, if colour is wanted.
     #[must_use]
-    pub fn paint(&self, paint: Paint, text: &str) -> String {
+    pub(crate) fn paint(&self, paint: Paint, text: &str) -> String {
         let code = match paint {
             Paint::Green => "32",
             Paint::Yellow => "33",
@@ -112,7 +112,7 @@ impl Shell {
     }
 
     /// An error: what happened, why, what state it is in, what to type next.
-    pub fn fault(&self, problem: &dyn Problem) {
+    pub(crate) fn fault(&self, problem: &dyn Problem) {
         let told = Told::of(problem);
         if self.is_json() {
             self.json(&json!({ "error": told }));
@@ -123,7 +123,7 @@ impl Shell {
 
     /// An error in its parts, for people.
     #[must_use]
-    pub fn rendered(&self, told: &Told) -> String {
+    pub(crate) fn rendered(&self, told: &Told) -> String {
         let mut lines = Vec::new();
         let head = self.paint(Paint::Red, &format!("error[{}]", told.code));
         lines.push(format!("{head}: {}", told.message));
@@ -136,7 +136,7 @@ impl Shell {
     }
 
     /// Diagnostics from inside, on standard error.
-    pub fn follow_diagnostics(&self, verbose: u8) {
+    pub(crate) fn follow_diagnostics(&self, verbose: u8) {
         let level = match verbose {
             0 => return,
             1 => "info",
@@ -152,7 +152,7 @@ impl Shell {
 /// An error in its parts.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Told {
+pub(crate) struct Told {
     /// `VU0042`.
     pub code: String,
     /// What happened.
@@ -170,7 +170,7 @@ pub struct Told {
 impl Told {
     /// An error's parts.
     #[must_use]
-    pub fn of(problem: &dyn Problem) -> Self {
+    pub(crate) fn of(problem: &dyn Problem) -> Self {
         let mut causes = Vec::new();
         let mut source = std::error::Error::source(problem);
         while let Some(cause) = source {
@@ -190,7 +190,7 @@ impl Told {
 
 /// What the parser of the command line has to say.
 #[must_use]
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let wrong = error.use_stderr();
     let _ = error.print();
     if wrong {

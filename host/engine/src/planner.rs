@@ -104,8 +104,10 @@ pub enum Obstacle {
         free: u64,
     },
     /// A migration's command would act on the live data even when it is meant for a copy.
-    #[error("the migration command of `{0}` names its data without a variable such as `${{data}}`, \
-             so it cannot be pointed at a copy")]
+    #[error(
+        "the migration command of `{0}` names its data without a variable such as `${{data}}`, \
+             so it cannot be pointed at a copy"
+    )]
     MigrationNotCopyable(Name),
     /// A component says nothing of how its copy differs.
     #[error("`{0}` has no rehearsal settings, so it cannot be copied")]

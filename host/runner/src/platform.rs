@@ -18,8 +18,8 @@ use sandbox::{
     Session, Surroundings,
 };
 use serde_json::Value;
-use system::places::Places;
 use system::clock::Clock;
+use system::places::Places;
 use system::redact::Redactor;
 use system::secrets::Secret;
 use tokio::sync::watch;

@@ -136,8 +136,6 @@ pub fn replay(records: &[Record]) -> Result<Option<Run>, Error> {
 /// # Errors
 /// [`Error::Record`] when it is not what this version writes.
 pub fn body<T: for<'a> Deserialize<'a>>(record: &Record) -> Result<T, Error> {
-    T::deserialize(&record.body).map_err(|error| Error::Record {
-        sequence: record.sequence.0,
-        reason: error.to_string(),
-    })
+    T::deserialize(&record.body)
+        .map_err(|error| Error::Record { sequence: record.sequence.0, reason: error.to_string() })
 }

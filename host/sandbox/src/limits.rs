@@ -198,7 +198,7 @@ mod tests {
 
     fn instantiate(text: &str) -> wasmtime::Result<()> {
         let engine: Engine = engine().unwrap();
-        let component = Component::new(&engine, text)?;
+        let component = Component::new(&engine, wat::parse_str(text).unwrap())?;
         let mut store = Store::new(&engine, Limiter::default());
         store.limiter(|limiter| limiter);
         store.set_max_component_handles(HANDLES_MAX);
@@ -273,7 +273,10 @@ mod tests {
         let one_more = with_modules(&format!("(table {} funcref)", TABLE_ELEMENTS_MAX + 1), 1);
         assert_eq!(limit_of(&one_more), Limit::Tables);
         instantiate(&with_modules("(table 1 funcref)", TABLES_MAX)).unwrap();
-        assert_eq!(limit_of(&with_modules("(table 1 funcref) (table 1 funcref)", 129)), Limit::Tables);
+        assert_eq!(
+            limit_of(&with_modules("(table 1 funcref) (table 1 funcref)", 129)),
+            Limit::Tables
+        );
     }
 
     #[test]

@@ -66,11 +66,10 @@ impl Sandbox {
         let shared = &self.inner;
         let name = compile::file_name(granted.digest(), &shared.compatibility);
         let not_compiled = || Error::NotCompiled { plugin: granted.name().clone() };
-        let sealed = Sealed::read(&shared.cache, &name)
-            .map_err(|source| Error::Cache {
-                path: shared.cache.path().join(&name),
-                source: source.into(),
-            })?;
+        let sealed = Sealed::read(&shared.cache, &name).map_err(|source| Error::Cache {
+            path: shared.cache.path().join(&name),
+            source: source.into(),
+        })?;
         let component = match sealed.ok_or_else(not_compiled)?.load(&shared.engine) {
             Ok(component) => component,
             Err(error) => {

@@ -231,7 +231,8 @@ impl Shop {
         while let Some(directory) = open.pop() {
             for entry in fs::read_dir(directory)? {
                 let entry = entry?;
-                if entry.file_type()?.is_dir() && !UNTOLD.iter().any(|name| entry.file_name() == *name)
+                if entry.file_type()?.is_dir()
+                    && !UNTOLD.iter().any(|name| entry.file_name() == *name)
                 {
                     open.push(entry.path());
                 }
@@ -252,11 +253,7 @@ impl Shop {
         self.output_of(&self.folder.join("current/bin/vaultup-sample"), words)
     }
 
-    fn output_of(
-        &self,
-        program: &Path,
-        words: impl IntoIterator<Item = String>,
-    ) -> Result<String> {
+    fn output_of(&self, program: &Path, words: impl IntoIterator<Item = String>) -> Result<String> {
         let words: Vec<String> = words.into_iter().collect();
         let output = Command::new(program)
             .args(&words)

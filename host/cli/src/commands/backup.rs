@@ -20,7 +20,7 @@ use crate::shell::Shell;
 
 /// What is done with backup sets.
 #[derive(Debug, Subcommand)]
-pub enum BackupCommand {
+pub(crate) enum BackupCommand {
     /// Back every datastore up as one set, and prove it.
     Create(CreateArguments),
     /// List the sets, newest first; damaged ones too.
@@ -33,7 +33,7 @@ pub enum BackupCommand {
 
 /// Arguments of `vaultup backup create`.
 #[derive(Debug, Args)]
-pub struct CreateArguments {
+pub(crate) struct CreateArguments {
     /// The project.
     #[command(flatten)]
     pub project: ProjectArguments,
@@ -41,7 +41,7 @@ pub struct CreateArguments {
 
 /// Arguments of `vaultup backup list`.
 #[derive(Debug, Args)]
-pub struct ListArguments {
+pub(crate) struct ListArguments {
     /// The project.
     #[command(flatten)]
     pub project: ProjectArguments,
@@ -51,7 +51,7 @@ pub struct ListArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Levels: 1 structure readable · 2 every byte read · 3 restored to scratch \
     and queried.\n\nExample:\n  vaultup backup prove 3f9c2a17 --level 3")]
-pub struct ProveArguments {
+pub(crate) struct ProveArguments {
     /// The set's id.
     pub set: String,
     /// The level; what the stack file asks for if none is given.
@@ -67,7 +67,7 @@ pub struct ProveArguments {
 #[command(after_help = "The last proven set and what an unfinished run may need are always \
     kept.\n\nExamples:\n  vaultup backup prune --dry-run\n  \
     vaultup backup prune --named 7b20aa01-failed")]
-pub struct PruneArguments {
+pub(crate) struct PruneArguments {
     /// Say what would be removed, and remove nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -83,7 +83,11 @@ pub struct PruneArguments {
 ///
 /// # Errors
 /// What a backup could not do.
-pub fn execute(command: BackupCommand, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    command: BackupCommand,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     match command {
         BackupCommand::Create(its) => create(&its, global, shell),
         BackupCommand::List(its) => list(&its, global, shell),
@@ -96,7 +100,7 @@ pub fn execute(command: BackupCommand, global: &Global, shell: &Shell) -> Result
 ///
 /// # Errors
 /// [`CliError::Usage`].
-pub fn set_id(text: &str) -> Result<SetId, CliError> {
+pub(crate) fn set_id(text: &str) -> Result<SetId, CliError> {
     SetId::parse(text).map_err(|error| CliError::Usage(error.to_string()))
 }
 

@@ -16,7 +16,7 @@ use crate::shell::{Paint, Shell};
 /// Arguments of `vaultup check`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vaultup check --to 2.5.0")]
-pub struct CheckArguments {
+pub(crate) struct CheckArguments {
     /// The release to check for.
     #[arg(long, value_name = "VERSION")]
     pub to: String,
@@ -29,7 +29,11 @@ pub struct CheckArguments {
 ///
 /// # Errors
 /// The obstacles, or what cannot be observed.
-pub fn execute(arguments: &CheckArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    arguments: &CheckArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     block_on(async {
         let project = project(global, &arguments.project)?;
         let (mut platform, vault) = open(gather(Arc::new(Silence))?, project, shell).await?;

@@ -11,14 +11,14 @@ use crate::shell::Shell;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vaultup completions bash > \
     ~/.local/share/bash-completion/completions/vaultup")]
-pub struct CompletionsArguments {
+pub(crate) struct CompletionsArguments {
     /// The shell.
     #[arg(value_enum)]
     pub shell: Kind,
 }
 
 /// Carries it out.
-pub fn execute(arguments: &CompletionsArguments, shell: &Shell) -> Exit {
+pub(crate) fn execute(arguments: &CompletionsArguments, shell: &Shell) -> Exit {
     let mut text = Vec::new();
     clap_complete::generate(arguments.shell, &mut Arguments::command(), "vaultup", &mut text);
     shell.data(&String::from_utf8_lossy(&text));

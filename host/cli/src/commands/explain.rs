@@ -10,7 +10,7 @@ use crate::shell::Shell;
 /// Arguments of `vaultup explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vaultup explain VU0402\n  vaultup explain")]
-pub struct ExplainArguments {
+pub(crate) struct ExplainArguments {
     /// The code; without it all are listed.
     pub code: Option<String>,
 }
@@ -19,7 +19,7 @@ pub struct ExplainArguments {
 ///
 /// # Errors
 /// [`CliError::NoSuchCode`].
-pub fn execute(arguments: &ExplainArguments, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(arguments: &ExplainArguments, shell: &Shell) -> Result<Exit, Fault> {
     let Some(code) = &arguments.code else {
         let titles = PAGES.iter().filter_map(|(_, page)| page.lines().next());
         let lines = titles.map(|title| title.trim_start_matches("# "));

@@ -17,7 +17,7 @@ use crate::shell::Shell;
 #[derive(Debug, Args)]
 #[command(after_help = "The run stops before its next step with everything kept safe; \
     `vaultup resume` goes on.")]
-pub struct HoldArguments {
+pub(crate) struct HoldArguments {
     /// The project.
     #[command(flatten)]
     pub project: ProjectArguments,
@@ -27,7 +27,11 @@ pub struct HoldArguments {
 ///
 /// # Errors
 /// When nobody carries a run out.
-pub fn execute(arguments: &HoldArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    arguments: &HoldArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     let project = project(global, &arguments.project)?;
     let machinery = gather(Arc::new(Silence))?;
     let holder = request_hold(&machinery, &project.stack.name)?;

@@ -17,7 +17,7 @@ use crate::shell::Shell;
 #[derive(Debug, Args)]
 #[command(after_help = "Nothing that exists is overwritten.\n\nExamples:\n  vaultup init\n  \
     vaultup init --plugin host --name shop")]
-pub struct InitArguments {
+pub(crate) struct InitArguments {
     /// The plugin that deploys the component, if it is not to be found out.
     #[arg(long, value_name = "NAME")]
     pub plugin: Option<String>,
@@ -30,7 +30,11 @@ pub struct InitArguments {
 ///
 /// # Errors
 /// When there is a stack file already, or nothing is found.
-pub fn execute(arguments: &InitArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    arguments: &InitArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     let path = &global.stack_file;
     let directory = path.parent().filter(|its| !its.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));

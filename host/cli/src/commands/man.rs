@@ -12,7 +12,7 @@ use crate::shell::Shell;
 /// Arguments of `vaultup man`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vaultup man | man -l -\n  vaultup man --into man1")]
-pub struct ManArguments {
+pub(crate) struct ManArguments {
     /// Write a page for each command into this directory.
     #[arg(long, value_name = "DIRECTORY")]
     pub into: Option<PathBuf>,
@@ -22,7 +22,7 @@ pub struct ManArguments {
 ///
 /// # Errors
 /// When a page cannot be written.
-pub fn execute(arguments: &ManArguments, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(arguments: &ManArguments, shell: &Shell) -> Result<Exit, Fault> {
     let command = Arguments::command();
     let written = match &arguments.into {
         Some(directory) => clap_mangen::generate_to(command, directory),

@@ -20,7 +20,7 @@ use crate::shell::Shell;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vaultup plan --to 2.5.0\n  \
     vaultup plan --to 2.5.0 --save upgrade.plan && vaultup run --plan upgrade.plan")]
-pub struct PlanArguments {
+pub(crate) struct PlanArguments {
     /// The release to plan for.
     #[arg(long, value_name = "VERSION")]
     pub to: String,
@@ -39,7 +39,11 @@ pub struct PlanArguments {
 ///
 /// # Errors
 /// The obstacles, or what cannot be observed.
-pub fn execute(arguments: &PlanArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    arguments: &PlanArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     block_on(async {
         let project = project(global, &arguments.project)?;
         let (mut platform, _) = open(gather(Arc::new(Silence))?, project, shell).await?;
@@ -61,6 +65,6 @@ pub fn execute(arguments: &PlanArguments, global: &Global, shell: &Shell) -> Res
 ///
 /// # Errors
 /// None in practice.
-pub fn id_of(plan: &Plan) -> Result<String, CliError> {
+pub(crate) fn id_of(plan: &Plan) -> Result<String, CliError> {
     plan.id().map_err(|error| CliError::Start(error.to_string()))
 }

@@ -19,7 +19,7 @@ use crate::shell::{Paint, Shell};
 
 /// What is done with plugins.
 #[derive(Debug, Subcommand)]
-pub enum PluginCommand {
+pub(crate) enum PluginCommand {
     /// Add a plugin from a file or by a short name, show what it wants, and allow it if you say so.
     Add(AddArguments),
     /// List the plugins of the lock file.
@@ -39,7 +39,7 @@ pub enum PluginCommand {
 #[command(after_help = "Nothing of the plugin is run before it was allowed, and its compilation \
     is a process of its\nown with limits.\n\nExamples:\n  vaultup plugin add host\n  \
     vaultup plugin add ./acme.wasm")]
-pub struct AddArguments {
+pub(crate) struct AddArguments {
     /// A file (with a `/` or `.wasm`), or the name of a plugin that came with vaultup.
     pub plugin: String,
     /// Allow what it asks for without asking.
@@ -49,7 +49,7 @@ pub struct AddArguments {
 
 /// Arguments of `vaultup plugin grant`.
 #[derive(Debug, Args)]
-pub struct GrantArguments {
+pub(crate) struct GrantArguments {
     /// The plugin.
     pub name: String,
     /// Do not ask.
@@ -59,14 +59,14 @@ pub struct GrantArguments {
 
 /// Arguments of commands about one plugin.
 #[derive(Debug, Args)]
-pub struct NameArguments {
+pub(crate) struct NameArguments {
     /// The plugin.
     pub name: String,
 }
 
 /// Arguments of the hidden compiler.
 #[derive(Debug, Args)]
-pub struct CompileArguments {
+pub(crate) struct CompileArguments {
     /// The component.
     pub component: PathBuf,
     /// Where the compiled code goes.
@@ -77,7 +77,11 @@ pub struct CompileArguments {
 ///
 /// # Errors
 /// What the registry, the sandbox or the person refuses.
-pub fn execute(command: PluginCommand, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    command: PluginCommand,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     // Compiling watches signals, which needs the executor.
     block_on(async {
         let machinery = gather(Arc::new(Silence))?;
@@ -108,7 +112,7 @@ pub fn execute(command: PluginCommand, global: &Global, shell: &Shell) -> Result
 ///
 /// # Errors
 /// When it cannot be compiled within the limits.
-pub fn compile(arguments: &CompileArguments) -> Result<Exit, Fault> {
+pub(crate) fn compile(arguments: &CompileArguments) -> Result<Exit, Fault> {
     let limits = CompileLimits::default();
     sandbox::compile_in_this_process(&arguments.component, &arguments.directory, limits)?;
     Ok(Exit::Done)

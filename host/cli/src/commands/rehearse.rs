@@ -17,7 +17,7 @@ use crate::shell::Shell;
 #[command(after_help = "The copy is filled from a proven backup and removed on every path. Each \
     component and datastore\nneeds a `rehearsal` table with the settings in which its copy \
     differs.\n\nExample:\n  vaultup rehearse --to 2.5.0")]
-pub struct RehearseArguments {
+pub(crate) struct RehearseArguments {
     /// The release to rehearse.
     #[arg(long, value_name = "VERSION")]
     pub to: String,
@@ -30,7 +30,7 @@ pub struct RehearseArguments {
 ///
 /// # Errors
 /// What keeps it from being begun or recorded.
-pub fn execute(
+pub(crate) fn execute(
     arguments: &RehearseArguments,
     global: &Global,
     shell: &Shell,

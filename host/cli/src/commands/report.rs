@@ -16,7 +16,7 @@ use crate::shell::Shell;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vaultup report > report.md\n  \
     vaultup report 7b20 --format json")]
-pub struct ReportArguments {
+pub(crate) struct ReportArguments {
     /// The run's id or its beginning; the last run if none is given.
     pub run: Option<String>,
     /// The project.
@@ -28,7 +28,11 @@ pub struct ReportArguments {
 ///
 /// # Errors
 /// When there is no such run.
-pub fn execute(arguments: &ReportArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    arguments: &ReportArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     let project = project(global, &arguments.project)?;
     let machinery = gather(Arc::new(Silence))?;
     let report = report(&machinery, &project.stack.name, arguments.run.as_deref())?;

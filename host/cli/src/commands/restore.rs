@@ -18,7 +18,7 @@ use crate::shell::Shell;
 #[command(after_help = "The set is proven first, what is there is kept as a set of its own, and \
     the restored copy is\nswitched in only when it is complete.\n\nExample:\n  \
     vaultup restore 3f9c2a17")]
-pub struct RestoreArguments {
+pub(crate) struct RestoreArguments {
     /// The set's id.
     pub set: String,
     /// Do not ask.
@@ -33,7 +33,7 @@ pub struct RestoreArguments {
 ///
 /// # Errors
 /// What keeps it from being begun or recorded.
-pub fn execute(
+pub(crate) fn execute(
     arguments: &RestoreArguments,
     global: &Global,
     shell: &Shell,

@@ -16,7 +16,7 @@ use crate::shell::Shell;
 #[derive(Debug, Args)]
 #[command(after_help = "An effect whose outcome was never recorded is observed at the platform \
     before anything else\nhappens to it.\n\nExample:\n  vaultup resume")]
-pub struct ResumeArguments {
+pub(crate) struct ResumeArguments {
     /// The project.
     #[command(flatten)]
     pub project: ProjectArguments,
@@ -26,7 +26,11 @@ pub struct ResumeArguments {
 ///
 /// # Errors
 /// When there is nothing to resume, or somebody else is at it.
-pub fn execute(arguments: &ResumeArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    arguments: &ResumeArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     block_on(async {
         let project = project(global, &arguments.project)?;
         let (platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;

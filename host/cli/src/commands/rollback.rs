@@ -15,7 +15,7 @@ use crate::shell::Shell;
 /// Arguments of `vaultup rollback`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vaultup rollback\n  vaultup rollback --accept-loss")]
-pub struct RollbackArguments {
+pub(crate) struct RollbackArguments {
     /// Restore even if that loses more than the loss budget of the stack file.
     #[arg(long)]
     pub accept_loss: bool,
@@ -28,7 +28,7 @@ pub struct RollbackArguments {
 ///
 /// # Errors
 /// When there is no run to roll back, or somebody else is at it.
-pub fn execute(
+pub(crate) fn execute(
     arguments: &RollbackArguments,
     global: &Global,
     shell: &Shell,

@@ -21,7 +21,7 @@ use crate::shell::Shell;
     vaultup run --plan upgrade.plan\n  \
     vaultup run --plugin host --set releases=/srv/shop/releases --set current=/srv/shop/current \
     --to 2.5.0")]
-pub struct RunArguments {
+pub(crate) struct RunArguments {
     /// The release to upgrade to.
     #[arg(long, value_name = "VERSION", required_unless_present = "plan")]
     pub to: Option<String>,
@@ -37,7 +37,11 @@ pub struct RunArguments {
 ///
 /// # Errors
 /// What keeps the run from being begun or recorded; a run that failed and came back is no error.
-pub fn execute(arguments: &RunArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    arguments: &RunArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     block_on(async {
         let project = project(global, &arguments.project)?;
         let (mut platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;
@@ -57,7 +61,7 @@ pub fn execute(arguments: &RunArguments, global: &Global, shell: &Shell) -> Resu
 ///
 /// # Errors
 /// What keeps it from being recorded.
-pub async fn to_its_end(carrier: Carrier) -> Result<Exit, Fault> {
+pub(crate) async fn to_its_end(carrier: Carrier) -> Result<Exit, Fault> {
     let machine = carrier.carry_out().await?;
     Ok(exit_of(&machine))
 }

@@ -16,7 +16,7 @@ use crate::shell::Shell;
 /// Arguments of `vaultup status`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vaultup status\n  vaultup status --all --format json")]
-pub struct StatusArguments {
+pub(crate) struct StatusArguments {
     /// Every run, not only the last.
     #[arg(long)]
     pub all: bool,
@@ -29,7 +29,11 @@ pub struct StatusArguments {
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub fn execute(arguments: &StatusArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    arguments: &StatusArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     let project = project(global, &arguments.project)?;
     let machinery = gather(Arc::new(Silence))?;
     if arguments.all {

@@ -18,7 +18,7 @@ use crate::shell::Shell;
 #[command(after_help = "The process that held the lock is not ended, but can neither record nor \
     change anything any more.\n\nExamples:\n  vaultup unlock\n  \
     vaultup unlock --set-journal-aside --yes")]
-pub struct UnlockArguments {
+pub(crate) struct UnlockArguments {
     /// Put a damaged journal away and begin a new one. Backups stay where they are.
     #[arg(long)]
     pub set_journal_aside: bool,
@@ -34,7 +34,11 @@ pub struct UnlockArguments {
 ///
 /// # Errors
 /// When the journal cannot be opened, or nobody said yes.
-pub fn execute(arguments: &UnlockArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    arguments: &UnlockArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     let project = project(global, &arguments.project)?;
     let machinery = gather(Arc::new(Silence))?;
     let stack = &project.stack.name;

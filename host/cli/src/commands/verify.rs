@@ -15,7 +15,7 @@ use crate::shell::{Paint, Shell};
 /// Arguments of `vaultup verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vaultup verify\n  vaultup verify --only orders")]
-pub struct VerifyArguments {
+pub(crate) struct VerifyArguments {
     /// Only this component or datastore.
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
@@ -28,7 +28,11 @@ pub struct VerifyArguments {
 ///
 /// # Errors
 /// When a plugin cannot be asked.
-pub fn execute(arguments: &VerifyArguments, global: &Global, shell: &Shell) -> Result<Exit, Fault> {
+pub(crate) fn execute(
+    arguments: &VerifyArguments,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Fault> {
     block_on(async {
         let project = project(global, &arguments.project)?;
         let machinery = gather(Arc::new(Silence))?;

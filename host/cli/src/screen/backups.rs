@@ -12,7 +12,7 @@ use crate::shell::{Paint, Shell};
 /// A set in a listing.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Row {
+pub(crate) struct Row {
     /// Its id.
     pub set: String,
     /// When it was begun; absent if that cannot be read.
@@ -35,14 +35,14 @@ pub struct Row {
 ///
 /// # Errors
 /// When the vault cannot be read.
-pub fn rows(vault: &Vault) -> Result<Vec<Row>, Fault> {
+pub(crate) fn rows(vault: &Vault) -> Result<Vec<Row>, Fault> {
     let sets = vault.sets()?;
     Ok(sets.iter().map(|listed| row(vault, listed)).collect())
 }
 
 /// The listing as a table.
 #[must_use]
-pub fn table(rows: &[Row], shell: &Shell) -> String {
+pub(crate) fn table(rows: &[Row], shell: &Shell) -> String {
     if rows.is_empty() {
         return "no backup sets yet".to_owned();
     }
@@ -71,14 +71,14 @@ pub fn table(rows: &[Row], shell: &Shell) -> String {
 
 /// A set that was made.
 #[must_use]
-pub fn made(set: &BackupSet) -> String {
+pub(crate) fn made(set: &BackupSet) -> String {
     let (plain, stored) = sizes(set);
     format!("backup {}  {} → {}", set.id(), bytes(plain), bytes(stored))
 }
 
 /// What pruning removed and kept.
 #[must_use]
-pub fn pruned(pruned: &Pruned, dry: bool) -> String {
+pub(crate) fn pruned(pruned: &Pruned, dry: bool) -> String {
     let verb = if dry { "would remove" } else { "removed" };
     let removed = pruned.removed.iter().map(|id| format!("{verb} {id}"));
     let kept = pruned.kept.iter().map(|(id, why)| format!("kept {id}: {why}"));

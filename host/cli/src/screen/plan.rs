@@ -9,7 +9,7 @@ use crate::shell::{Paint, Shell};
 
 /// A plan for people.
 #[must_use]
-pub fn rendered(plan: &Plan, id: &str, commands: bool, shell: &Shell) -> String {
+pub(crate) fn rendered(plan: &Plan, id: &str, commands: bool, shell: &Shell) -> String {
     let head = format!("{}  {} → {}", plan.stack, plan.from, plan.to);
     let mut lines = vec![format!("{}      {}", shell.paint(Paint::Bold, &head), figures(plan, id))];
     lines.push(String::new());

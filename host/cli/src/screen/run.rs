@@ -16,7 +16,7 @@ use crate::shell::{Paint, Shell};
 const TICK: Duration = Duration::from_millis(100);
 
 /// Shows a run.
-pub struct Screen {
+pub(crate) struct Screen {
     shell: Shell,
     state: Mutex<State>,
 }
@@ -33,7 +33,7 @@ struct State {
 impl Screen {
     /// A screen for the shell's kind of output.
     #[must_use]
-    pub fn new(shell: &Shell) -> Arc<Self> {
+    pub(crate) fn new(shell: &Shell) -> Arc<Self> {
         Arc::new(Self { shell: *shell, state: Mutex::default() })
     }
 

@@ -6,7 +6,7 @@ use crate::shell::{Paint, Shell};
 
 /// The status for people.
 #[must_use]
-pub fn rendered(status: &Status, shell: &Shell) -> String {
+pub(crate) fn rendered(status: &Status, shell: &Shell) -> String {
     let mut lines = Vec::new();
     match &status.run {
         None => lines.push(format!("{}  no run yet", status.stack)),
@@ -29,6 +29,6 @@ pub fn rendered(status: &Status, shell: &Shell) -> String {
 
 /// A run in one line.
 #[must_use]
-pub fn line(run: &RunStatus) -> String {
+pub(crate) fn line(run: &RunStatus) -> String {
     format!("{}  {}  {} → {}  {}", run.id, run.began, run.from, run.to, run.state)
 }

@@ -49,7 +49,10 @@ async fn a_compilation_past_its_limits_is_ended_and_leaves_nothing() {
     // 64 MiB do not even hold the compiler's threads.
     let little = CompileLimits { address_space_bytes: 64 << 20, ..CompileLimits::default() };
     let ended = house.sandbox.compile(bytes, digest, &compiler(little)).await;
-    assert!(matches!(ended, Err(Error::CompilerLimit { .. } | Error::Compiler { .. })), "{ended:?}");
+    assert!(
+        matches!(ended, Err(Error::CompilerLimit { .. } | Error::Compiler { .. })),
+        "{ended:?}"
+    );
     let mut short = compiler(CompileLimits::default());
     short.deadline = Duration::from_millis(1);
     let ended = house.sandbox.compile(bytes, digest, &short).await;

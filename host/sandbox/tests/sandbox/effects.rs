@@ -159,7 +159,9 @@ async fn assert_nothing_changes(place: &Place, reason: &str) {
     let wave = Wave { number: 1, of: 1, instances: 1 };
     let error = evil().deploy_apply(&place.session, &operation, wave).await.unwrap_err();
     let said = error.said();
-    assert!(matches!(error.plugin_error(), Some(PluginError::Other(case, _)) if case == "contained"));
+    assert!(
+        matches!(error.plugin_error(), Some(PluginError::Other(case, _)) if case == "contained")
+    );
     assert_eq!(said.platform.matches(reason).count(), 6, "{}", said.platform);
     assert!(!place.at("evil").exists() && !place.at("granted/evil").exists());
     assert!(place.at("granted/kept/inside").exists());

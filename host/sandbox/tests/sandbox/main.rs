@@ -27,8 +27,7 @@ fn compiling_child() {
         address_space_bytes: address_space.parse().unwrap(),
         processor_s: processor.parse().unwrap(),
     };
-    let compiled =
-        sandbox::compile_in_this_process(component.as_ref(), directory.as_ref(), limits);
+    let compiled = sandbox::compile_in_this_process(component.as_ref(), directory.as_ref(), limits);
     if let Err(error) = compiled {
         let refused = matches!(error, sandbox::Error::Refused { .. });
         writeln!(std::io::stderr(), "{error}").unwrap();

@@ -1,8 +1,6 @@
 //! What the host refuses without touching the guest, and how errors speak.
 
-use model::contract::{
-    Interface, MigrateRequest, PluginError, Presence, ProofLevel, Target, Wave,
-};
+use model::contract::{Interface, MigrateRequest, PluginError, Presence, ProofLevel, Target, Wave};
 use model::problem::{Exit, Problem};
 use sandbox::{CallError, Plugin, RestoreStage, Session};
 use serde_json::json;
@@ -61,11 +59,7 @@ async fn what_is_not_exported_is_not_called() {
         plugin.migrate_schema(session, operation).await.map(drop).unwrap_err(),
         plugin.migrate_apply(session, operation, request).await.unwrap_err(),
         plugin.restore_switch(session, operation).await.map(drop).unwrap_err(),
-        plugin
-            .restore_status(session, operation, RestoreStage::Fill)
-            .await
-            .map(drop)
-            .unwrap_err(),
+        plugin.restore_status(session, operation, RestoreStage::Fill).await.map(drop).unwrap_err(),
     ];
     for error in errors {
         assert!(matches!(error, CallError::NotExported { .. }), "{error}");
@@ -93,10 +87,7 @@ async fn settings_that_the_plugin_cannot_use_are_its_own_error() {
     let mut operation = place.operation("none");
     operation.settings = json!({ "act": "unheard-of" });
     let error = evil().deploy_observe(&place.session, &operation).await.unwrap_err();
-    assert!(
-        matches!(error.plugin_error(), Some(PluginError::InvalidSettings(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error.plugin_error(), Some(PluginError::InvalidSettings(_))), "{error:?}");
     assert_eq!(error.exit(), Exit::BadInput);
 }
 

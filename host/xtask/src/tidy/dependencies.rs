@@ -21,10 +21,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vaultup-model", &[]),
     ("vaultup-engine", &["vaultup-model"]),
     ("vaultup-journal", &["vaultup-model"]),
-    ("vaultup-registry", &["vaultup-model", "vaultup-system"]),
     ("vaultup-system", &["vaultup-model"]),
+    // What is fetched comes over HTTP.
+    ("vaultup-registry", &["vaultup-model", "vaultup-system"]),
     ("vaultup-vault", &["vaultup-model"]),
-    // What a plugin imports is an effect of `system`, or a stream of `vault`.
+    // What a plugin imports is an effect of `system`, or a stream of `vault`; which plugin it is,
+    // `registry` knows.
     ("vaultup-sandbox", &["vaultup-model", "vaultup-registry", "vaultup-system", "vaultup-vault"]),
     (
         "vaultup-runner",
@@ -320,7 +322,7 @@ mod tests {
             member("vaultup-vault", "host/vault", &[("vaultup-engine", false)]),
             member("vaultup-system", "host/system", &[("vaultup-engine", true)]),
             member("vaultup-plugin-host", "plugins/host", &[("vaultup-model", false)]),
-            member("vaultup-sim", "tests/sim", &[("vaultup-engine", false)]),
+            member("vaultup-crash", "tests/crash", &[("vaultup-engine", false)]),
             member("vaultup-new", "host/new", &[]),
         ];
         assert_eq!(

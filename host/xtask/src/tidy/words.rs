@@ -1,6 +1,7 @@
 //! Words that Rust code of this house does not use, and the one that every module begins with.
 
 use super::{Finding, Source, Tree};
+use crate::tally::PROCESS_OF_A_TEST;
 
 /// Put-offs in code.
 const PUT_OFFS_IN_CODE: &[&str] = &["todo!", "unimplemented!"];
@@ -16,24 +17,27 @@ const PRINTERS: &[&str] = &["host/cli/src/shell", "host/xtask/", "tests/"];
 const PRINTING_PLACES: &[&str] = &["/tests/", "/examples/", "/benches/", "/build.rs"];
 const PRINTING: &[&str] = &["println!", "print!", "eprintln!", "eprint!"];
 
-/// How a test is marked that another test runs, and perhaps kills, as a process of its own.
-const PROCESS_OF_A_TEST: &str = "by the test above it, as a process of its own\"]";
+/// Lints are expected with a reason and never allowed.
+pub(super) fn allowed_lints(tree: &Tree) -> Vec<Finding> {
+    in_code(tree, |line| {
+        let is_found = is_attribute(line) && has_word(line, "allow");
+        is_found.then(|| "expect a lint with a reason, never allow it".to_owned())
+    })
+}
 
-/// Lints are expected with a reason and never allowed; tests are never ignored.
-pub(super) fn attributes(tree: &Tree) -> Vec<Finding> {
-    let of = |line: &str| {
-        let is_attribute = line.contains("#[") || line.contains("#![") || line.contains("cfg_attr");
-        if is_attribute && has_word(line, "allow") {
-            Some("expect a lint with a reason, never allow it".to_owned())
-        } else if line.contains(PROCESS_OF_A_TEST) {
-            None
-        } else if line.contains("#[ignore") || (is_attribute && has_word(line, "ignore")) {
-            Some("an ignored test is a silent skip".to_owned())
-        } else {
-            None
+/// Tests are not ignored, unless they are a process that another test starts.
+pub(super) fn ignored_tests(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in tree.rust() {
+        for ((number, code), text) in file.code_lines().zip(file.text.lines()) {
+            let is_ignored = is_attribute(code) && has_word(code, "ignore");
+            if is_ignored && !text.contains(PROCESS_OF_A_TEST) {
+                let message = format!("a silent skip, unless its reason is `{PROCESS_OF_A_TEST}`");
+                findings.push(file.finding(number, message));
+            }
         }
-    };
-    in_code(tree, of)
+    }
+    findings
 }
 
 /// Nothing is put off.
@@ -99,6 +103,10 @@ pub(super) fn unsafe_code(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+fn is_attribute(line: &str) -> bool {
+    line.contains("#[") || line.contains("#![") || line.contains("cfg_attr")
+}
+
 fn in_code(tree: &Tree, of: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.rust() {
@@ -126,16 +134,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn allowed_lints_and_ignored_tests_are_found_and_comments_are_not() {
+    fn allowed_lints_are_found_and_expected_ones_are_not() {
         let tree = tree(&[(
             "a.rs",
             "#[allow(dead_code)]\n#![allow(missing_docs)]\n#[cfg_attr(test, allow(unused))]\n\
-             #[ignore = \"slow\"]\n#[expect(dead_code, reason = \"allow\")]\n// #[allow(x)]\n\
-             let s = \"#[ignore]\";\n#[allowed]\n",
+             #[expect(dead_code, reason = \"allow\")]\n// #[allow(x)]\n#[allowed]\n",
         )]);
-        let findings = shown(&attributes(&tree));
-        assert_eq!(findings.len(), 4, "{findings:?}");
-        assert_eq!(findings[3], "error: a.rs:4: an ignored test is a silent skip");
+        let findings = shown(&allowed_lints(&tree));
+        assert_eq!(findings.len(), 3, "{findings:?}");
+        assert_eq!(findings[2], "error: a.rs:3: expect a lint with a reason, never allow it");
+    }
+
+    #[test]
+    fn ignored_tests_are_found_and_processes_of_tests_are_not() {
+        let process = format!("#[ignore = \"is run by another test, {PROCESS_OF_A_TEST}\"]");
+        let text = format!("#[ignore = \"slow\"]\n#[ignore]\n{process}\nlet s = \"#[ignore]\";\n");
+        let findings = shown(&ignored_tests(&tree(&[("a.rs", &text)])));
+        assert_eq!(findings.len(), 2, "{findings:?}");
+        assert!(findings[1].starts_with("error: a.rs:2: a silent skip"));
     }
 
     #[test]
