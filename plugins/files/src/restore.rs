@@ -2,7 +2,7 @@
 //!
 //! `fill` makes `…new…` and `switch` exchanges it with what is live. Two names that are exchanged
 //! look the same before and after, so the exchange is announced first: the file `…digest…` of what
-//! is to become live is renamed to `…switch…`. If a crash leaves that, whatever has this digest tells
+//! is to become live is renamed to `…switch…`. If a crash leaves that, what has this digest tells
 //! which side of the exchange the crash was on; and if both have it, it does not matter. Without a
 //! crash nothing needs to be read again while everybody waits.
 

@@ -29,8 +29,8 @@
 //! | `environment` | variables of every command: a text or `{ secret = "…" }` |
 //!
 //! Variables in commands: `${instance}`, `${address}`, `${release}` (the version),
-//! `${release-directory}`, `${current}` (as it is written), `${data}` (absolute); in `prefetch` also
-//! `${artifact}`, as the release says it. With `links`, an instance's link is written such as
+//! `${release-directory}`, `${current}` (as it is written), `${data}` (absolute); in `prefetch`
+//! also `${artifact}`, as the release says it. With `links`, an instance's link is written such as
 //! `/srv/shop/links/${instance}`. A release's `migrate.command` runs in its release directory and
 //! knows `${release}`, `${release-directory}`, `${datastore}` and `${data}`: it should take the
 //! path of what it migrates from `${data}`, which is another one in a rehearsal.

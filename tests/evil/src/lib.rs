@@ -4,7 +4,7 @@
 //! comes to answer:
 //! - the error `contained`, if every attempt was refused; the platform's words list the refusals
 //! - the error `escaped`, if one was not; the platform's words list what came of it
-//! - the error `seen`, if an attempt may succeed but must not show a secret; they show what was seen
+//! - the error `seen`, if an attempt may succeed but must not show a secret: it says what was seen
 //!
 //! An act that lies answers well, and the host has to find it out. With `none` it is a good plugin,
 //! which must work after every bad one.

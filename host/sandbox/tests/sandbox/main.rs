@@ -17,7 +17,7 @@ use std::io::Write;
 
 /// The compiling child: other tests start this very program with this test's name.
 #[test]
-#[ignore = "started by other tests as the compiling child, with a component and a directory"]
+#[ignore = "the compiling child that other tests start, as a process of its own"]
 fn compiling_child() {
     let arguments: Vec<String> = std::env::args().collect();
     let [.., address_space, processor, component, directory] = arguments.as_slice() else {

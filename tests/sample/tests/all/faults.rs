@@ -19,7 +19,7 @@ fn a_release_of_the_wrong_version_is_ready_and_names_another() {
     world.install("1.0.0", &["wrong-version"]);
     let server = Server::start(&world, "1.0.0");
     assert_eq!(server.get("/health/ready").0, 200);
-    assert_eq!(server.get_json("/health")["version"], "0.0.0");
+    assert_eq!(server.json_of("/health")["version"], "0.0.0");
 }
 
 #[test]

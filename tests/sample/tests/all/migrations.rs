@@ -267,7 +267,7 @@ fn release_1_stays_ready_while_a_compatible_migration_happens() {
     succeeds(&world.on_data("2.0.0", "migrate", &[]));
     assert_eq!(server.get("/health/ready").0, 200);
     assert_eq!(server.post("/orders", r#"{"item":"rope","quantity":2}"#).0, 201);
-    assert_eq!(server.get_json("/orders/11")["item"], "rope");
+    assert_eq!(server.json_of("/orders/11")["item"], "rope");
 }
 
 #[test]

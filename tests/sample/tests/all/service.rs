@@ -17,7 +17,7 @@ const ORDER: &str = r#"{"item":"rope","quantity":2}"#;
 fn health_readiness_and_metrics_answer() {
     let world = World::seeded(3);
     let server = Server::start(&world, "1.0.0");
-    let health = server.get_json("/health");
+    let health = server.json_of("/health");
     assert_eq!(health, json!({ "version": "1.0.0", "status": "ok", "connections": 0 }));
     assert_eq!(server.get("/health/ready").0, 200);
     server.post("/orders", ORDER);
@@ -41,7 +41,7 @@ fn open_connections_are_counted_without_the_one_that_asks() {
     let server = Server::start(&world, "1.0.0");
     let connections = |wanted: u64| {
         eventually("the number of connections", || {
-            (server.get_json("/health")["connections"] == wanted).then_some(())
+            (server.json_of("/health")["connections"] == wanted).then_some(())
         });
     };
     let held: Vec<TcpStream> =
@@ -59,9 +59,9 @@ fn orders_can_be_made_and_read_in_every_release() {
         let server = Server::start(&world, release);
         let (status, body) = server.post("/orders", ORDER);
         assert_eq!((status, body), (201, format!("{{\"id\":{number}}}")));
-        let order = server.get_json(&format!("/orders/{number}"));
+        let order = server.json_of(&format!("/orders/{number}"));
         assert_eq!(order, json!({ "id": number, "item": "rope", "quantity": 2 }));
-        let list = server.get_json("/orders");
+        let list = server.json_of("/orders");
         assert_eq!(list["total"], number);
         assert_eq!(list["orders"].as_array().unwrap().len(), number);
         assert_eq!(list["orders"][number - 1]["id"], number);
@@ -84,7 +84,7 @@ fn notes_exist_from_release_2_on_and_survive_migration_3() {
     succeeds(&world.on_data("3.0.0", "migrate", &[]));
     assert_eq!(world.digest(), before);
     let server = Server::start(&world, "3.0.0");
-    assert_eq!(server.get_json("/orders/2")["note"], "as soon as possible");
+    assert_eq!(server.json_of("/orders/2")["note"], "as soon as possible");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn orders_that_make_no_sense_are_refused_and_not_kept() {
     ] {
         assert_eq!(server.post("/orders", &body).0, status, "{body}");
     }
-    assert_eq!(server.get_json("/orders")["total"], 1);
+    assert_eq!(server.json_of("/orders")["total"], 1);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_list_ends_at_its_limit_and_keeps_the_newest() {
     let world = World::seeded(1_000);
     let server = Server::start(&world, "1.0.0");
     let first = |server: &Server| {
-        let list = server.get_json("/orders");
+        let list = server.json_of("/orders");
         (list["orders"].as_array().unwrap().len(), list["orders"][0]["id"].as_i64().unwrap())
     };
     assert_eq!(first(&server), (1_000, 1));
@@ -189,7 +189,7 @@ fn connections_without_a_request_do_not_hold_up_the_drain() {
     let mut server = Server::start(&world, "1.0.0");
     let mut idle = TcpStream::connect(&server.address).unwrap();
     eventually("the connection is open", || {
-        (server.get_json("/health")["connections"] == 1).then_some(())
+        (server.json_of("/health")["connections"] == 1).then_some(())
     });
     let began = Instant::now();
     server.child.signal(Signal::TERM);

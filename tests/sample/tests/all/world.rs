@@ -242,7 +242,7 @@ impl Server {
         request(&self.address, "GET", path, &[], "")
     }
 
-    pub(crate) fn get_json(&self, path: &str) -> Value {
+    pub(crate) fn json_of(&self, path: &str) -> Value {
         let (status, body) = self.get(path);
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
