@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) progress_reports: usize,
     /// Commands that were started so far.
     pub(crate) commands: u32,
+    /// Pauses that were refused because the operation is over.
+    pub(crate) pauses_refused: u32,
     wasi: WasiCtx,
     said: Stream,
 }
@@ -94,6 +96,7 @@ impl State {
             log,
             progress_reports: 0,
             commands: 0,
+            pauses_refused: 0,
             wasi,
             said,
         }

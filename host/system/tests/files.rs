@@ -7,8 +7,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use model::manifest::Access;
-use system::Error;
-use system::files::{
+use vaultup_system::Error;
+use vaultup_system::files::{
     ENTRIES_MAX, EntryKind, FILE_BYTES_MAX, Measure, Previous, Relative, Root, TREE_DEPTH_MAX,
 };
 

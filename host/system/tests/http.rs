@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use system::Error;
-use system::http::{
+use vaultup_system::Error;
+use vaultup_system::http::{
     Header, HostPort, Http, NamedBy, Policy, REDIRECTS_MAX, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
     Request, Response,
 };

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use system::Error;
-use system::process::{
+use vaultup_system::Error;
+use vaultup_system::process::{
     Command, Exit, Finished, GIVE_UP_MAX, Input, Line, Origin, Output, OutputLimits,
     ProcessIdentity, Running, spawn,
 };
@@ -167,7 +167,7 @@ async fn a_tool_that_ignores_sigterm_is_killed_with_everything_it_started() {
     command.deadline = DEADLINE;
     let finished = run(command).await.unwrap();
     assert_eq!(finished.exit, Exit::Deadline);
-    assert!(finished.elapsed >= DEADLINE + system::process::STOP_GRACE);
+    assert!(finished.elapsed >= DEADLINE + vaultup_system::process::STOP_GRACE);
     assert!(ends(&finished.output).await, "the grandchild {} lives on", finished.output);
 }
 

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use system::process::{
+use vaultup_system::process::{
     Command, Input, Output, OutputLimits, ProcessIdentity, Running, Survivor, spawn, survivors,
 };
 
@@ -158,5 +158,7 @@ async fn a_process_that_has_the_number_of_a_survivor_by_chance_is_not_touched() 
     assert!(earlier.wait(Duration::from_secs(1)).await);
     earlier.kill().await.unwrap();
     assert!(is_alive(tool));
-    [tool, service, daemon].map(end);
+    for process in [tool, service, daemon] {
+        end(process);
+    }
 }

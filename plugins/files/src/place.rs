@@ -51,8 +51,13 @@ impl Place {
         let path = &operation.settings.path;
         let name = name_of(path)
             .ok_or_else(|| Error::invalid_settings(format!("`path` names nothing: `{path}`")))?;
-        let place =
-            Self { root: Root::open("path")?, name: name.to_owned(), key: operation.key.clone() };
+        if !operation.is_live() && !name.contains(OURS) {
+            let message = format!("`{path}` is no path of a copy: its name must contain `{OURS}`");
+            return Err(Error::invalid_settings(message));
+        }
+        let root = Root::open("path")?;
+        let key = operation.key.clone();
+        let place = Self { root, name: name.to_owned(), key };
         let longest = place.beside(Beside::Checkpoint).len();
         if longest > NAME_BYTES_MAX {
             let message = format!("the name `{name}` is too long to restore beside it");
@@ -95,8 +100,8 @@ impl Place {
             Kind::File => Ok(Some(Shape::File)),
             kind => {
                 let what = if kind == Kind::Link { "a symbolic link" } else { "something else" };
-                let path = self.path()?;
-                let message = format!("{path} is {what}: name a directory or a file");
+                let name = &self.name;
+                let message = format!("{name} is {what}: name a directory or a file");
                 Err(Error::invalid_settings(message))
             }
         }

@@ -11,6 +11,9 @@ use crate::session::LogLevel;
 use crate::state::{Denial, Granting, State, told};
 use crate::text::cut_end;
 
+/// Between the refusals of a guest that goes on waiting when there is nothing to wait for.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(1);
+
 impl contract::secret::Host for State {
     async fn available(&mut self, name: String) -> Granting<bool> {
         if !self.facts.has_secret(&name) {
@@ -60,6 +63,13 @@ impl contract::clock::Host for State {
     async fn pause(&mut self, milliseconds: u64) -> Granting<()> {
         let wanted = Duration::from_millis(milliseconds.min(PAUSE_MS_MAX));
         let remaining = self.facts.remaining();
+        if self.pauses_refused > 0 {
+            // It was told, and does not stop: it is not to spin until it is thrown away.
+            tokio::time::sleep(PAUSE_AFTER_REFUSAL).await;
+        }
+        if self.facts.is_cancelled() || remaining.is_zero() {
+            self.pauses_refused += 1;
+        }
         let pause = self.facts.session.surroundings.clock.sleep(wanted.min(remaining));
         tokio::select! {
             biased;

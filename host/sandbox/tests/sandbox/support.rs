@@ -87,8 +87,15 @@ pub(crate) fn evil() -> Plugin {
         let house = House::new();
         let granted = house.grant(&component("evil"));
         let compiler = compiler(CompileLimits::default());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let plugin = runtime.block_on(house.sandbox.load_or_compile(&granted, &compiler)).unwrap();
+        // A thread of its own: some tests come here from within a runtime.
+        let plugin = std::thread::scope(|scope| {
+            let compiled = scope.spawn(|| {
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(house.sandbox.load_or_compile(&granted, &compiler)).unwrap()
+            });
+            compiled.join().unwrap()
+        });
         (house, plugin)
     });
     plugin.clone()

@@ -220,7 +220,8 @@ mod tests {
         let redactor = Redactor::knowing([("db", value.as_bytes())]).unwrap();
         let left = redactor.redact(text);
         assert!(left.contains("{secret:db}"), "{value:?} was not found in {text:?}");
-        let pieces: String = left.replace("{secret:db}", "");
+        // Digits of what stands around it may stay; padding says nothing.
+        let pieces = left.replace("{secret:db}", "").replace('=', "");
         assert!(pieces.len() <= 8, "of {value:?} in {text:?} this is left: {left:?}");
     }
 
