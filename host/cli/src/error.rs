@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use model::{Code, Exit, Problem};
 
 /// The codes of this crate.
-pub const CODES: &[(u16, &str)] = &[
+pub(crate) const CODES: &[(u16, &str)] = &[
     (500, "bad-usage"),
     (501, "no-such-code"),
     (502, "file-exists"),

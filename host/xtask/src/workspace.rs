@@ -50,7 +50,9 @@ pub(crate) struct Dependency {
 impl Workspace {
     /// Asks cargo for the workspace that this program was built in.
     pub(crate) fn find() -> Result<Self> {
-        let mut command = cargo(Path::new(env!("CARGO_MANIFEST_DIR")));
+        // Asked for when run, not when compiled: a build may be kept while the clone moves.
+        let folder = std::env::var("CARGO_MANIFEST_DIR").context("run it as `cargo xtask`")?;
+        let mut command = cargo(Path::new(&folder));
         command.args(["metadata", "--no-deps", "--format-version=1"]);
         let metadata = serde_json::from_str(&process::output(&mut command)?)?;
         Self::parse(&metadata).context("cannot read what `cargo metadata` wrote")

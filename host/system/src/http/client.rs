@@ -80,7 +80,7 @@ impl Resolve for Checked {
                 let address = address.ip();
                 if let Err(reason) = permit(address, named_by) {
                     let host = name.as_str().to_owned();
-                    return Err(Box::new(Refused { host, address, reason }).into());
+                    return Err(Refused { host, address, reason }.into());
                 }
             }
             Ok(Box::new(addresses.into_iter()) as Addrs)

@@ -13,8 +13,8 @@ const CALL: &str = "cargo xtask ";
 
 /// Where `vaultup explain` has its pages.
 const PAGES: &str = "host/cli/src/explain/VU";
-/// How each crate lists its errors: number and name.
-const CODES: &str = "pub const CODES: &[(u16, &str)] = &[";
+/// How each crate lists its errors: number and name. A library makes it public, a program need not.
+const CODES: &str = "const CODES: &[(u16, &str)] = &[";
 /// What makes an error one that reaches people.
 const PROBLEM: &str = "impl Problem for ";
 
@@ -82,7 +82,13 @@ pub(super) fn error_pages(tree: &Tree) -> Vec<Finding> {
 }
 
 fn lists_codes(text: &str) -> bool {
-    text.lines().any(|line| line.starts_with(CODES))
+    text.lines().any(|line| begins_codes(line).is_some())
+}
+
+/// What follows on the line on which a list of errors begins.
+fn begins_codes(line: &str) -> Option<&str> {
+    let visible = line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(crate) "));
+    visible.unwrap_or(line).strip_prefix(CODES)
 }
 
 /// The commands that a line calls.
@@ -98,7 +104,7 @@ fn codes(text: &str) -> Vec<(usize, u16, &str)> {
     let mut found = Vec::new();
     let mut is_inside = false;
     for (number, line) in (1..).zip(text.lines()) {
-        let begins = line.strip_prefix(CODES);
+        let begins = begins_codes(line);
         is_inside |= begins.is_some();
         if is_inside {
             let entries = begins.unwrap_or(line).split("//").next().unwrap_or_default();
@@ -172,7 +178,7 @@ mod tests {
         let implementation = "//! x\nimpl Problem for Error {}\n";
         let tree = tree(&[
             ("host/a/src/error.rs", implementation),
-            ("host/a/src/codes.rs", &format!("{CODES}];\n")),
+            ("host/a/src/codes.rs", &format!("pub {CODES}];\n")),
             ("host/b/src/error.rs", implementation),
         ]);
         let findings = shown(&errors_are_listed(&tree));
