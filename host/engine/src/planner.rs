@@ -10,7 +10,7 @@ use std::time::Duration;
 use model::Name;
 use model::contract::{Consistency, MigrateRequest, Severity, Target, Traffic, Wave};
 use model::release::{DatastoreRelease, MigrateBy, MigrationClass, Release};
-use model::stack::{OnFailure, Stack, WaveSize};
+use model::stack::{Component, OnFailure, Stack, WaveSize};
 
 use crate::act::{Act, Migrate, Purpose};
 use crate::plan::{DatastorePlan, Estimate, Intent, PLAN_FORMAT, Plan, Preconditions, Step};
@@ -109,6 +109,14 @@ pub enum Obstacle {
              so it cannot be pointed at a copy"
     )]
     MigrationNotCopyable(Name),
+    /// The probes or checks of a component are the live one's, and its copy has none of its own.
+    #[error("the `{checks}` of `{component}` ask the live component, and its copy has none")]
+    ChecksNotCopyable {
+        /// The component.
+        component: Name,
+        /// `health` or `smoke`.
+        checks: &'static str,
+    },
     /// A component says nothing of how its copy differs.
     #[error("`{0}` has no rehearsal settings, so it cannot be copied")]
     NotCopyable(Name),
@@ -126,7 +134,8 @@ pub fn plan(question: Question<'_>) -> Result<Plan, Vec<Obstacle>> {
     }
     let Question { stack, next, snapshot, preconditions, rehearsed, intent } = question;
     let order = stack.order();
-    let smoke = stack.components.iter().filter(|(_, its)| !its.smoke.is_empty());
+    let target = intent.target();
+    let smoke = stack.components.iter().filter(|(_, its)| !its.smoke_on(&target).is_empty());
     let mut plan = Plan {
         format: PLAN_FORMAT,
         stack: stack.name.clone(),
@@ -218,9 +227,10 @@ fn obstacles(question: &Question<'_>, from: &str) -> Vec<Obstacle> {
     }
     for (name, seen) in &question.snapshot.components {
         component_obstacles(name, seen, &mut found);
-        let copyable = question.stack.components.get(name).is_some_and(|c| c.rehearsal.is_some());
-        if question.intent == Intent::Rehearsal && !copyable {
-            found.push(Obstacle::NotCopyable(name.clone()));
+        if let Some(its) = question.stack.components.get(name)
+            && question.intent == Intent::Rehearsal
+        {
+            rehearsal_obstacles(name, its, &mut found);
         }
     }
     for (name, seen) in &question.snapshot.datastores {
@@ -251,6 +261,20 @@ fn obstacles(question: &Question<'_>, from: &str) -> Vec<Obstacle> {
         }
     }
     found
+}
+
+fn rehearsal_obstacles(name: &Name, its: &Component, found: &mut Vec<Obstacle>) {
+    let Some(copy) = &its.rehearsal else {
+        found.push(Obstacle::NotCopyable(name.clone()));
+        return;
+    };
+    let lacks_health = !its.health.is_empty() && copy.health.is_none();
+    let lacks_smoke = !its.smoke.is_empty() && copy.smoke.is_none();
+    for (lacks, checks) in [(lacks_health, "health"), (lacks_smoke, "smoke")] {
+        if lacks {
+            found.push(Obstacle::ChecksNotCopyable { component: name.clone(), checks });
+        }
+    }
 }
 
 fn component_obstacles(

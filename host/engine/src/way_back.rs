@@ -36,7 +36,7 @@ pub fn steps(plan: &Plan, facts: &Facts, decision: &Decision) -> Vec<Step> {
 /// The steps that remove a rehearsal's copy, whatever became of it.
 #[must_use]
 pub fn clean_up(plan: &Plan) -> Vec<Step> {
-    let target = plan.copy_target();
+    let target = plan.intent.target();
     let components = plan.components().rev().map(|name| Act::DiscardCopy(name.clone()));
     let datastores = plan.datastores.keys().map(|name| Act::DiscardAside(name.clone()));
     components.chain(datastores).map(|act| step(plan, act, target.clone())).collect()

@@ -294,6 +294,10 @@ fn next_for(obstacle: &Obstacle) -> String {
             "let the release's command take its data from a variable, then `vaultup rehearse`"
                 .to_owned()
         }
+        Obstacle::ChecksNotCopyable { component, checks } => format!(
+            "write the copy's own `[components.{component}.rehearsal]` `{checks}`, or `{checks} = \
+             []` if it is to have none, then `vaultup rehearse`"
+        ),
         Obstacle::NotCopyable(name) => format!("add `[….{name}.rehearsal]` to the stack file"),
     }
 }

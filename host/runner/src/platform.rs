@@ -288,8 +288,11 @@ impl Platform {
 
     fn settings(&self, call: &Call<'_>) -> Result<Value, Error> {
         let stack = &self.project.stack;
-        let component = stack.components.get(call.subject).map(|c| (&c.settings, &c.rehearsal));
-        let datastore = stack.datastores.get(call.subject).map(|d| (&d.settings, &d.rehearsal));
+        let component = stack.components.get(call.subject).map(|its| {
+            (&its.settings, its.rehearsal.as_ref().map(|rehearsal| &rehearsal.settings))
+        });
+        let datastore = stack.datastores.get(call.subject);
+        let datastore = datastore.map(|its| (&its.settings, its.rehearsal.as_ref()));
         let Some((base, copy)) = component.or(datastore) else { return Ok(Value::Null) };
         let merged = match (call.target, copy) {
             (Target::Copy(_), Some(copy)) => settings::merged(base, copy),

@@ -249,6 +249,16 @@ fn a_holder_that_was_overtaken_can_change_nothing_more() {
 }
 
 #[test]
+fn a_rehearsal_leaves_nothing_behind() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.write_stack_file(&shop.rehearsal().unwrap()).unwrap();
+    let before = shop.tree().unwrap();
+    expect(&shop.vaultup(&["rehearse", "--to", "3.0.0"]).unwrap(), 0);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
+    assert_eq!(shop.tree().unwrap(), before);
+}
+
+#[test]
 fn a_backup_can_be_taken_proven_and_restored_by_hand() {
     let (shop, _folder) = shop_at("2.0.0");
     shop.stop().unwrap();

@@ -29,9 +29,9 @@ impl Worker {
     /// Runs a component's checks from end to end, once.
     pub(super) async fn smoke(&self, effect: &Effect, name: &Name) -> Result<Answer, Trouble> {
         let its = self.platform.project.stack.components.get(name);
-        let checks = its.map(|its| its.smoke.clone()).unwrap_or_default();
+        let checks = its.map(|its| its.smoke_on(&effect.step.target)).unwrap_or_default();
         let variables = self.platform.variables(&effect.step.target, self.releases());
-        for check in &checks {
+        for check in checks {
             let ran = self
                 .platform
                 .command(&check.run, &variables, check.within, &self.key(effect))
