@@ -112,6 +112,18 @@ impl Shop {
         Ok(())
     }
 
+    /// Writes something else in the stack file, wherever it stands.
+    ///
+    /// # Errors
+    /// When it does not stand there, or the file cannot be written.
+    pub fn edit_stack_file(&self, what: &str, by: &str) -> Result<()> {
+        let path = self.folder.join("vaultup.toml");
+        let text = fs::read_to_string(&path)?;
+        ensure!(text.contains(what), "the stack file has no {what}");
+        fs::write(path, text.replace(what, by))?;
+        Ok(())
+    }
+
     /// vaultup in this folder, ready to be run.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {

@@ -258,6 +258,30 @@ fn a_rehearsal_leaves_nothing_behind() {
     assert_eq!(shop.tree().unwrap(), before);
 }
 
+/// R22, R36, T5: a release called «compatible» is believed only after a rehearsal showed it.
+#[test]
+fn only_a_rehearsal_lets_the_previous_release_keep_the_migrated_data() {
+    for tolerant in [false, true] {
+        let (shop, _folder) = shop_at("1.0.0");
+        shop.write_stack_file(&shop.rehearsal().unwrap()).unwrap();
+        if tolerant {
+            shop.edit_stack_file("\"--log\"", "\"--ignore-missing\", \"--log\"").unwrap();
+        }
+        expect(&shop.vaultup(&["rehearse", "--to", "2.0.0"]).unwrap(), 0);
+        shop.install("2.0.0", &["never-ready"]).unwrap();
+        let before = shop.digest().unwrap();
+        let ran = shop.vaultup(&["run", "--to", "2.0.0"]).unwrap();
+        expect(&ran, 3);
+        let (decided, schema) = match tolerant {
+            true => ("decided: redeploy and keep the data", 2),
+            false => ("decided: restore and redeploy", 1),
+        };
+        assert!(ran.errors.contains(decided), "{}", ran.shown());
+        assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"), "{}", ran.shown());
+        assert_eq!((shop.schema().unwrap(), shop.digest().unwrap()), ((schema, false), before));
+    }
+}
+
 #[test]
 fn a_backup_can_be_taken_proven_and_restored_by_hand() {
     let (shop, _folder) = shop_at("2.0.0");
