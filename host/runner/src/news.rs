@@ -11,7 +11,6 @@ use serde::Serialize;
 /// Something that happened.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "news")]
-#[expect(clippy::large_enum_variant, reason = "one at a time, and never stored")]
 pub enum News {
     /// A run begins or goes on.
     Run {

@@ -186,7 +186,7 @@ fn grow(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+    #![expect(clippy::panic, clippy::unwrap_used, reason = "a failing test may panic")]
 
     use wasmtime::component::{Component, Linker};
     use wasmtime::{Engine, Store};

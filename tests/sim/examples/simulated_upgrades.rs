@@ -4,7 +4,6 @@
 //! half-way through their migration and are rolled back with a restore.
 
 #![expect(clippy::print_stdout, reason = "the figure is what this program is for")]
-#![expect(clippy::disallowed_methods, reason = "the benchmark measures real time")]
 
 use std::time::Instant;
 

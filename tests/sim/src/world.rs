@@ -222,7 +222,7 @@ impl World {
         {
             self.violations.push(format!("I3: {act} was repeated on a half-applied schema"));
         }
-        if self.completed.get(&effect.number).is_some() && matches!(act, Act::Migrate(_)) {
+        if self.completed.contains_key(&effect.number) && matches!(act, Act::Migrate(_)) {
             self.violations.push(format!("I3: {act} was carried out twice"));
         }
     }

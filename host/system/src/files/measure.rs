@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use blake3::Hasher;
 use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags, Stat};
@@ -120,7 +120,7 @@ impl<'a> Tape<'a> {
         directory: &OwnedFd,
         name: &std::ffi::OsStr,
         above: &Stat,
-        path: &PathBuf,
+        path: &Path,
         depth: usize,
     ) -> Result<(), Error> {
         let failed = |error: rustix::io::Errno| io_failed(path, "measured", error.into());
