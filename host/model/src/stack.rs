@@ -356,7 +356,7 @@ impl Stack {
     /// | `datastore.NAME.KEY` | `plugin`, `written-by`, `proof`, `within`, `rehearsal` of a datastore |
     /// | `datastore.NAME.OTHER`, `datastore.NAME.settings.KEY` | a setting of the datastore |
     /// | `secret.NAME.env`, `secret.NAME.file` | where a secret comes from |
-    /// | `releases`, `policy.KEY`, `backups.KEY` | as in the file |
+    /// | `stack.releases`, `policy.KEY`, `backups.KEY` | as in the file |
     ///
     /// A datastore is written by the component unless `written-by` says otherwise, and a list may
     /// be given as one text: `datastore.orders.written-by=api`.

@@ -15,11 +15,13 @@ use engine::machine::{Effect, Ending, Event, Machine, Request};
 use engine::plan::{Intent as PlanIntent, Plan};
 use model::Name;
 use model::release::Release;
+use system::places::Places;
 use tokio::task::JoinHandle;
 use vault::Vault;
 
 use crate::barrier::Instant;
 use crate::error::Error;
+use crate::flags;
 use crate::news::{self, News};
 use crate::perform::Worker;
 use crate::platform::{Machinery, Platform, releases_of};
@@ -38,10 +40,16 @@ pub struct Carrier {
     state_directory: PathBuf,
 }
 
+/// Where journals lie, one directory a stack.
+#[must_use]
+pub fn stacks_directory(places: &Places) -> PathBuf {
+    places.state.join("stacks")
+}
+
 /// Where a stack's journal lies.
 #[must_use]
 pub fn state_directory(machinery: &Machinery, stack: &Name) -> PathBuf {
-    machinery.places.state.join("stacks").join(stack.as_str())
+    stacks_directory(&machinery.places).join(stack.as_str())
 }
 
 /// Begins a run of a plan.
@@ -60,6 +68,7 @@ pub async fn begin(platform: Platform, vault: Vault, plan: Plan) -> Result<Carri
     let run = blake3::hash(seed.as_bytes()).to_hex()[..8].to_owned();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let beginning = Beginning { plan: plan.clone(), plan_id, vaultup: version };
+    flags::remember(&directory, &platform.project)?;
     writer.append(&run, "run-begun", &beginning)?;
     let (machine, _) = Machine::begin(plan);
     carrier(platform, vault, writer, directory, Run { id: run, machine, began: clock, last: clock })

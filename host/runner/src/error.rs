@@ -34,6 +34,7 @@ pub const CODES: &[(u16, &str)] = &[
     (423, "no-such-run"),
     (425, "no-such-subject"),
     (426, "stopped-by-a-person"),
+    (427, "several-stacks"),
 ];
 
 /// The codes of failures of acts, as the journal keeps them.
@@ -58,6 +59,14 @@ pub enum Error {
     /// There is no stack file where it was looked for.
     #[error("there is no stack file `{0}`")]
     NoStackFile(PathBuf),
+    /// Several stacks were run from flags in one directory.
+    #[error("several stacks were run from flags in `{directory}`: {}", .names.join(", "))]
+    SeveralStacks {
+        /// The directory.
+        directory: PathBuf,
+        /// The stacks' names.
+        names: Vec<String>,
+    },
     /// A file cannot be read.
     #[error("file `{path}` cannot be read")]
     Unreadable {
@@ -196,6 +205,7 @@ impl Problem for Error {
     fn code(&self) -> Code {
         Code(match self {
             Self::NoStackFile(_) => 400,
+            Self::SeveralStacks { .. } => 427,
             Self::ReleaseNotFound { .. } => 401,
             Self::NoPlan(_) => 402,
             Self::PlanChanged(_) => 403,
@@ -227,6 +237,10 @@ impl Problem for Error {
     fn next(&self) -> Option<String> {
         Some(match self {
             Self::NoStackFile(_) => "`vaultup init`, or name one with `--stack-file`".to_owned(),
+            Self::SeveralStacks { names, .. } => format!(
+                "repeat the flags of one, with `--plugin PLUGIN --set name={}`",
+                names.first().map_or("NAME", String::as_str)
+            ),
             Self::ReleaseNotFound { known, .. } => match known.last() {
                 Some(version) => format!("`vaultup plan --to {version}`"),
                 None => "put a `release.toml` into `<releases>/<version>/`".to_owned(),
@@ -250,6 +264,7 @@ impl Problem for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::NoStackFile(_)
+            | Self::SeveralStacks { .. }
             | Self::ReleaseNotFound { .. }
             | Self::PlanUnreadable { .. }
             | Self::NoSuchRun(_)

@@ -24,6 +24,7 @@ pub mod backups;
 pub mod barrier;
 pub mod carry_out;
 pub mod error;
+pub mod flags;
 pub mod health;
 pub mod news;
 pub mod observe;

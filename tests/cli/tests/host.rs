@@ -258,6 +258,44 @@ fn a_rehearsal_leaves_nothing_behind() {
     assert_eq!(shop.tree().unwrap(), before);
 }
 
+#[test]
+fn a_run_from_flags_is_found_again_without_them() {
+    let (shop, _folder) = shop_at("1.0.0");
+    std::fs::remove_file(shop.folder().join("vaultup.toml")).unwrap();
+    let sample = |words: &str| {
+        let words = words.replace("ADDRESS", &shop.address());
+        let words = ["current/bin/vaultup-sample"].into_iter().chain(words.split(' '));
+        serde_json::to_string(&words.collect::<Vec<_>>()).unwrap()
+    };
+    let start = "start --data data/orders --key data/keys/signing.key --listen ADDRESS \
+                 --pid-file run/api.pid --log run/api.log";
+    let sets = [
+        ("name", "api".to_owned()),
+        ("releases", "releases".to_owned()),
+        ("current", "current".to_owned()),
+        ("data", "data/orders".to_owned()),
+        ("start", sample(start)),
+        ("stop", sample("stop --pid-file run/api.pid")),
+        ("status", sample("status --pid-file run/api.pid --listen ADDRESS")),
+        ("health.http", format!("http://{}/health", shop.address())),
+        ("datastore.orders.plugin", "files".to_owned()),
+        ("datastore.orders.path", "data/orders".to_owned()),
+        ("datastore.orders.schema", sample("schema --data ${directory}")),
+    ];
+    let sets: Vec<String> = sets.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut words = vec!["run", "--to", "2.0.0", "--plugin", "host"];
+    words.extend(sets.iter().flat_map(|set| ["--set", set.as_str()]));
+    let before = shop.digest().unwrap();
+    expect(&shop.vaultup(&words).unwrap(), 0);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
+    let status = shop.vaultup(&["status"]).unwrap();
+    expect(&status, 0);
+    assert!(status.output.contains("1.0.0 → 2.0.0: upgraded"), "{}", status.shown());
+    expect(&shop.vaultup(&["rollback", "--accept-loss"]).unwrap(), 3);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"));
+    assert_eq!(shop.digest().unwrap(), before);
+}
+
 /// R22, R36, T5: a release called «compatible» is believed only after a rehearsal showed it.
 #[test]
 fn only_a_rehearsal_lets_the_previous_release_keep_the_migrated_data() {
