@@ -25,6 +25,7 @@ pub mod barrier;
 pub mod carry_out;
 pub mod error;
 pub mod health;
+mod loader;
 pub mod news;
 pub mod observe;
 pub mod perform;
