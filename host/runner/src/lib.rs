@@ -26,6 +26,7 @@ pub mod carry_out;
 pub mod error;
 pub mod flags;
 pub mod health;
+mod loader;
 pub mod news;
 pub mod observe;
 pub mod perform;

@@ -200,6 +200,7 @@ impl Shop {
             .args(["--listen", &self.address(), "--pid-file", "run/api.pid"])
             .args(["--log", "run/api.log"])
             .current_dir(&self.folder)
+            .stdout(Stdio::null())
             .status()?;
         ensure!(status.success(), "the sample application did not start");
         Ok(())
