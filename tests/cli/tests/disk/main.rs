@@ -1,10 +1,12 @@
-//! Real file systems of one mebibyte that fill up, through the real binary (P4). Each is mounted in
-//! a mount namespace of its own, which needs root; a test that cannot have one fails.
+//! Disks that fail, through the real binary (P4): file systems of one mebibyte that fill up, and
+//! the Nth call that fails. A small file system is mounted in a mount namespace of its own, which
+//! needs root; a test that cannot have one fails.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
+mod faults;
+
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -119,7 +121,8 @@ fn run_with_room(room_kib: u32) -> End {
             assert!(shown.contains(text), "{room_kib} KiB: `{text}` is missing: {shown}");
         }
     }
-    let unjournaled = unjournaled(folder.path());
+    let report = serde_json::from_str(&read("report.json")).unwrap_or_default();
+    let unjournaled = unjournaled(read("invocations.before").lines(), &report);
     let told = format!("{room_kib} KiB: {shown}{}{}", read("resume.out"), read("again.out"));
     assert_eq!(status("again.status"), 0, "it must come to its end with room: {told}");
     assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"), "{told}");
@@ -129,21 +132,24 @@ fn run_with_room(room_kib: u32) -> End {
     End { is_failed, unjournaled }
 }
 
-/// Commands that really ran before there was room again, less those that the journal intended.
-fn unjournaled(folder: &Path) -> usize {
-    let done = fs::read_to_string(folder.join("invocations.before")).unwrap();
-    let report = fs::read_to_string(folder.join("report.json")).unwrap();
-    let report: Value = serde_json::from_str(&report).unwrap_or_default();
+/// Commands that really ran, less those whose step was begun according to the journal.
+fn unjournaled<'a>(done: impl Iterator<Item = &'a str>, report: &Value) -> usize {
     let steps = report["steps"].as_array().cloned().unwrap_or_default();
-    let intended = |word: &str| {
-        let names = |step: &Value| step["what"].as_str().is_some_and(|what| what.starts_with(word));
-        steps.iter().any(names)
+    let begun = |word: &str| {
+        let is_named = |step: &Value| step["what"].as_str().is_some_and(|its| its.starts_with(word));
+        steps.iter().any(is_named)
     };
-    let allowed = |line: &&str| match line.split(' ').next() {
-        Some("migrate") => intended("migrate"),
-        Some("stop") => intended("hold") || intended("deploy"),
-        Some("start") => intended("deploy") || intended("start") || intended("redeploy"),
+    let is_begun = |line: &&str| match line.split(' ').next() {
+        Some("migrate") => begun("migrate"),
+        Some("stop") => begun("hold") || begun("deploy"),
+        Some("start") => begun("deploy") || begun("start") || begun("redeploy"),
         other => panic!("`{other:?}` is not expected"),
     };
-    done.lines().filter(|line| !allowed(line)).count()
+    done.filter(|line| !is_begun(line)).count()
+}
+
+/// The report of the last run; null if there is none.
+fn report_of(shop: &Shop) -> Value {
+    let report = shop.vaultup(&["report", "--format", "json"]).unwrap();
+    serde_json::from_str(&report.output).unwrap_or_default()
 }
