@@ -278,6 +278,23 @@ fn of_two_runs_at_once_exactly_one_proceeds_and_the_other_names_it() {
 }
 
 #[test]
+fn a_second_run_names_the_first_and_leaves_it_alone() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
+    let mut command = shop.command(&["run", "--to", "3.0.0"]);
+    let first = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the migration is half-way", || shop.schema().is_ok_and(|(_, dirty)| dirty));
+    let second = shop.vaultup(&["run", "--to", "3.0.0"]).unwrap();
+    expect(&second, 1);
+    for text in ["error[VU0200]", &format!("process {}", first.id()), "state: ", "next: "] {
+        assert!(second.errors.contains(text), "`{text}` is missing: {}", second.shown());
+    }
+    let ended = first.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "the first goes on undisturbed");
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("3.0.0"));
+}
+
+#[test]
 fn a_holder_that_was_overtaken_can_change_nothing_more() {
     let (shop, _folder) = shop_at("2.0.0");
     shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
