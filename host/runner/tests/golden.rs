@@ -89,10 +89,8 @@ fn differences(records: &[Record]) -> Vec<String> {
                 differ(record, &intent(&machine, &record.run));
                 body::<Intent>(record).map(|intent| Event::Begun { effect: intent.effect })
             }
-            "finished" => body::<Ended>(record).map(|ended| Event::Finished {
-                effect: ended.effect,
-                outcome: ended.outcome,
-            }),
+            "finished" => body::<Ended>(record)
+                .map(|ended| Event::Finished { effect: ended.effect, outcome: ended.outcome }),
             "asked" => body::<Request>(record).map(Event::Asked),
             "decided" => {
                 differ(record, &to_value(machine.decision()).unwrap());

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use vaultup_system::Error;
 use vaultup_system::process::{
-    Command, Exit, Finished, GIVE_UP_MAX, Input, LABEL_BYTES_MAX, Line, Origin, Output, OutputLimits,
-    ProcessIdentity, Running, spawn,
+    Command, Exit, Finished, GIVE_UP_MAX, Input, LABEL_BYTES_MAX, Line, Origin, Output,
+    OutputLimits, ProcessIdentity, Running, spawn,
 };
 
 /// Long enough for a shell to start on a busy machine, short enough to wait for.

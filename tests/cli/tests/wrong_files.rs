@@ -42,14 +42,17 @@ fn every_wrong_input_is_answered_with_code_place_state_and_next_command() {
         if let Some((path, good)) = good {
             fs::write(path, good).unwrap();
         }
-        faults.extend(fault(&ran, &input.fragments).map(|fault| format!("{}: {fault}", input.what)));
+        faults
+            .extend(fault(&ran, &input.fragments).map(|fault| format!("{}: {fault}", input.what)));
         if shop.fingerprint().unwrap() != before {
             faults.push(format!("{}: something was changed", input.what));
             break;
         }
     }
     let (all, right) = (inputs.len(), inputs.len() - faults.len());
-    figure(&format!("wrong inputs answered with code, place, state and next command {right}/{all}"));
+    figure(&format!(
+        "wrong inputs answered with code, place, state and next command {right}/{all}"
+    ));
     assert!(faults.is_empty(), "{} of {all}: {faults:#?}", faults.len());
     assert!(all >= INPUTS_MIN, "{all} wrong inputs are too few");
 }

@@ -165,9 +165,9 @@ fn instances(settings: &Settings) -> usize {
 fn filler(settings: &Settings) -> String {
     const AROUND: &str = r#"{"count":1,"filler":""}"#;
     match settings.of.as_deref() {
-        Some("state") => "x".repeat(
-            usize::try_from(settings.amount).unwrap_or(0).saturating_sub(AROUND.len()),
-        ),
+        Some("state") => {
+            "x".repeat(usize::try_from(settings.amount).unwrap_or(0).saturating_sub(AROUND.len()))
+        }
         _ => String::new(),
     }
 }

@@ -1,8 +1,8 @@
 //! Wrong stack files.
 
-use model::stack::{CHECKS_MAX, PARTS_MAX, RECIPIENTS_MAX, SECRETS_MAX, STACK_BYTES_MAX, Stack};
-use model::error::{FAULTS_MAX, code};
 use model::Problem;
+use model::error::{FAULTS_MAX, code};
+use model::stack::{CHECKS_MAX, PARTS_MAX, RECIPIENTS_MAX, SECRETS_MAX, STACK_BYTES_MAX, Stack};
 
 use crate::{Wrong, refuse};
 

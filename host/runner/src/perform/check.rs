@@ -38,8 +38,7 @@ impl Worker {
 /// The failure that preflights amount to; nothing if all pass.
 #[must_use]
 pub fn refused(preflights: &[Preflight]) -> Option<Failure> {
-    let fault =
-        |its: &Preflight| its.fault.as_ref().map(|fault| format!("{}: {fault}", its.name));
+    let fault = |its: &Preflight| its.fault.as_ref().map(|fault| format!("{}: {fault}", its.name));
     let causes: Vec<String> = preflights.iter().filter_map(fault).collect();
     (!causes.is_empty()).then(|| Failure {
         code: failures::PREFLIGHT,

@@ -71,7 +71,9 @@ fn every_act_is_contained_with_no_grant_and_with_every_other_grant() {
         attempt_all(&format!("every grant but {kind}"), &plugin_without(&[kind]), misuses);
     }
     let contained = all - escaped.len();
-    figure(&format!("hostile acts with no grant and every other grant: contained {contained}/{all}"));
+    figure(&format!(
+        "hostile acts with no grant and every other grant: contained {contained}/{all}"
+    ));
     assert!(escaped.is_empty(), "{escaped:#?}");
 }
 

@@ -62,7 +62,10 @@ fn whichever_sync_or_write_fails_nothing_is_lost_and_nothing_is_done_twice() {
     let (mut points, mut failed, mut destructive) = (0, 0, 0);
     for call in ["sync", "write"] {
         let all = calls_of_a_run(call);
-        assert!(all >= POINTS, "only {all} calls of `{call}`: they do not come through the library");
+        assert!(
+            all >= POINTS,
+            "only {all} calls of `{call}`: they do not come through the library"
+        );
         for point in 0..POINTS {
             let at = 1 + point * (all - 1) / (POINTS - 1);
             let end = run_with_fault(call, at);
@@ -108,7 +111,11 @@ fn run_with_fault(call: &str, at: u64) -> End {
         Some("2.0.0") => 2,
         other => panic!("{other:?} serves: {what}"),
     };
-    assert_eq!((shop.digest().unwrap(), shop.schema().unwrap()), (digest, (expected, false)), "{what}");
+    assert_eq!(
+        (shop.digest().unwrap(), shop.schema().unwrap()),
+        (digest, (expected, false)),
+        "{what}"
+    );
     let migrations = shop.invocations().unwrap().get("migrate 2.0.0").copied().unwrap_or_default();
     assert!(migrations <= 1, "{migrations} migrations: {what}");
     // Whatever it was, the way is open again.

@@ -46,7 +46,8 @@ fn a_backup_without_room_is_refused_and_nothing_is_changed() {
     let (shop, folder) = shop();
     shop.write_stack_file("\n[backups]\ndirectory = \"backups\"\n").unwrap();
     // Noise, which nothing compresses.
-    let noise: Vec<u8> = (0..3_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> =
+        (0..3_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     fs::write(folder.path().join("data/keys/large"), noise).unwrap();
     fs::create_dir_all(folder.path().join("backups")).unwrap();
     shop.stop().unwrap();
@@ -136,7 +137,8 @@ fn run_with_room(room_kib: u32) -> End {
 fn unjournaled<'a>(done: impl Iterator<Item = &'a str>, report: &Value) -> usize {
     let steps = report["steps"].as_array().cloned().unwrap_or_default();
     let begun = |word: &str| {
-        let is_named = |step: &Value| step["what"].as_str().is_some_and(|its| its.starts_with(word));
+        let is_named =
+            |step: &Value| step["what"].as_str().is_some_and(|its| its.starts_with(word));
         steps.iter().any(is_named)
     };
     let is_begun = |line: &&str| match line.split(' ').next() {
