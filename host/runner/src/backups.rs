@@ -63,7 +63,8 @@ pub async fn create(platform: Platform, vault: Vault) -> Result<BackupSet, Error
         .map_err(error_of)?;
     for name in &names {
         let level = proof_wanted(&worker, name);
-        prove_one(&worker, set.id(), name, level).await?;
+        let proven = prove_one(&worker, set.id(), name, level).await;
+        proven.map_err(|error| error.of_unproven(set.id()))?;
     }
     done(worker)?;
     Ok(set)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use engine::act::Failure;
 use engine::planner::Obstacle;
 use model::contract::Interface;
 use model::{Code, Exit, Name, Place, Problem};
@@ -51,6 +52,22 @@ pub mod failures {
     pub const RESTORE: u16 = 418;
     pub const SCHEMA: u16 = 419;
     pub const UNKNOWN: u16 = 420;
+}
+
+/// Why an act failed, a sentence as it stands in the journal.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Cause {
+    text: String,
+    source: Option<Box<Cause>>,
+}
+
+impl Cause {
+    /// Causes, outermost first.
+    fn chain(causes: Vec<String>) -> Option<Self> {
+        let inside_out = causes.into_iter().rev();
+        inside_out.fold(None, |source, text| Some(Self { text, source: source.map(Box::new) }))
+    }
 }
 
 /// What can go wrong around a run.
@@ -175,16 +192,30 @@ pub enum Error {
         code: u16,
         /// What happened.
         message: String,
-        /// Causes, outermost first.
-        causes: Vec<String>,
+        /// Why.
+        source: Option<Cause>,
+        /// The set that it left, published and not proven.
+        unproven: Option<String>,
     },
 }
 
 impl Error {
     /// An act's failure, outside a run.
     #[must_use]
-    pub fn act(failure: engine::act::Failure) -> Self {
-        Self::Act { code: failure.code, message: failure.message, causes: failure.causes }
+    pub fn act(failure: Failure) -> Self {
+        let Failure { code, message, causes, .. } = failure;
+        Self::Act { code, message, source: Cause::chain(causes), unproven: None }
+    }
+
+    /// The same, of a set that was taken before it failed.
+    #[must_use]
+    pub(crate) fn of_unproven(self, set: &vault::SetId) -> Self {
+        match self {
+            Self::Act { code, message, source, .. } => {
+                Self::Act { code, message, source, unproven: Some(set.to_string()) }
+            }
+            other => other,
+        }
     }
 
     fn inner(&self) -> Option<&dyn Problem> {
@@ -230,6 +261,9 @@ impl Problem for Error {
     fn state(&self) -> Option<String> {
         match self {
             Self::Unfinished { run, .. } => Some(format!("run {run} keeps its state and backup")),
+            Self::Act { unproven: Some(set), .. } => {
+                Some(format!("backup {set} was taken, and is not proven as the stack file asks"))
+            }
             _ => self.inner().and_then(Problem::state),
         }
     }
@@ -256,7 +290,9 @@ impl Problem for Error {
             Self::InterfaceMissing { plugin, .. } => format!("`vaultup plugin inspect {plugin}`"),
             Self::Record { .. } => "use the vaultup that wrote it".to_owned(),
             Self::NoSuchSubject { .. } => "name one of these".to_owned(),
-            Self::Unreadable { .. } | Self::Act { .. } => return None,
+            Self::Act { unproven: Some(set), .. } => format!("`vaultup backup prove {set}`"),
+            Self::Act { code, .. } => format!("`vaultup explain {}`", Code(*code)),
+            Self::Unreadable { path, .. } => format!("`ls -l {}`", path.display()),
             _ => return self.inner().and_then(Problem::next),
         })
     }

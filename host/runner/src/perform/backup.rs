@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::act::{Answer, Purpose};
+use engine::act::{Answer, Failure, Purpose};
 use engine::machine::{Effect, Machine};
 use engine::plan::{Intent, Plan};
 use model::Name;
@@ -151,6 +151,7 @@ impl Worker {
         let operation = self.platform.operation(call)?;
         let session = self.changing(self.artifacts_of(&set, name));
         let plugin = self.platform.plugin(name)?;
+        self.vault.forget_reads(id, name.as_str());
         let proven = plugin.backup_prove(&session, &operation, level, &record.state).await;
         let proof = proven.map_err(|error| {
             let message = format!("backup {id} of {name} could not be proven at level {level}");
@@ -167,7 +168,16 @@ impl Worker {
             answers: proof.answers.clone(),
         };
         match self.vault.record_proof(id, name.as_str(), recorded.clone()) {
-            // A plugin may claim to have checked what it never read; then it is read now.
+            // Nobody but the plugin could have restored it, and it never had the bytes.
+            Err(error @ vault::Error::NotRead { .. }) if level == ProofLevel::Restored => {
+                return Err(Trouble::Failed(Failure {
+                    code: failures::PROOF,
+                    message: format!("backup {id} of {name} was never restored to prove it"),
+                    causes: vec![error.to_string()],
+                    unknown: false,
+                }));
+            }
+            // That every byte can be read is a fact that the host finds out itself.
             Err(vault::Error::NotRead { .. }) => {
                 let (vault, set, datastore) = (self.vault.clone(), set, name.to_string());
                 blocking(move || vault.verify_bytes(&set, &datastore)).await?;
