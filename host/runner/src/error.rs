@@ -109,6 +109,9 @@ pub enum Error {
         /// What is there instead.
         why: String,
     },
+    /// No run of the stack was ever begun.
+    #[error("no run of this stack was begun yet")]
+    NoRunYet,
     /// No run has this id.
     #[error("no run of this stack begins with `{0}`")]
     NoSuchRun(String),
@@ -206,7 +209,7 @@ impl Problem for Error {
             Self::Record { .. } => 409,
             Self::Unreadable { .. } => 421,
             Self::PlanUnreadable { .. } => 422,
-            Self::NoSuchRun(_) => 423,
+            Self::NoRunYet | Self::NoSuchRun(_) => 423,
             Self::NoSuchSubject { .. } => 425,
             Self::Act { code, .. } => *code,
             _ => return self.inner().map_or(Code(408), Problem::code),
@@ -238,6 +241,7 @@ impl Problem for Error {
                                         `vaultup rollback`"
                 .to_owned(),
             Self::NothingToResume { .. } | Self::Refused(_) => "`vaultup status`".to_owned(),
+            Self::NoRunYet => "`vaultup plan --to VERSION`".to_owned(),
             Self::NoSuchRun(_) => "`vaultup status --all`".to_owned(),
             Self::InterfaceMissing { plugin, .. } => format!("`vaultup plugin inspect {plugin}`"),
             Self::Record { .. } => "use the vaultup that wrote it".to_owned(),
@@ -252,6 +256,7 @@ impl Problem for Error {
             Self::NoStackFile(_)
             | Self::ReleaseNotFound { .. }
             | Self::PlanUnreadable { .. }
+            | Self::NoRunYet
             | Self::NoSuchRun(_)
             | Self::NoSuchSubject { .. }
             | Self::InterfaceMissing { .. } => Exit::BadInput,
@@ -294,6 +299,10 @@ fn next_for(obstacle: &Obstacle) -> String {
             "let the release's command take its data from a variable, then `vaultup rehearse`"
                 .to_owned()
         }
+        Obstacle::OtherStack { .. } | Obstacle::NotInStack(_) => {
+            "`vaultup backup list`, then `vaultup restore SET` with another".to_owned()
+        }
+        Obstacle::CannotRestore(name) => format!("give `{name}` a plugin that exports `restore`"),
         Obstacle::NotCopyable(name) => format!("add `[….{name}.rehearsal]` to the stack file"),
     }
 }
