@@ -117,6 +117,20 @@ pub enum Obstacle {
         /// `health` or `smoke`.
         checks: &'static str,
     },
+    /// A backup set belongs to another stack.
+    #[error("backup {set} is of stack `{stack}`, not of this one")]
+    OtherStack {
+        /// The set.
+        set: String,
+        /// Its stack.
+        stack: String,
+    },
+    /// A backup set holds a datastore that the stack does not have.
+    #[error("the backup holds datastore `{0}`, which the stack file does not have")]
+    NotInStack(Name),
+    /// A datastore's plugin can take backups and not restore them.
+    #[error("the plugin of datastore `{0}` cannot restore")]
+    CannotRestore(Name),
     /// A component says nothing of how its copy differs.
     #[error("`{0}` has no rehearsal settings, so it cannot be copied")]
     NotCopyable(Name),
@@ -326,7 +340,7 @@ fn datastores(
     stack.datastores.iter().map(one).collect()
 }
 
-fn withins(stack: &Stack) -> BTreeMap<Name, Duration> {
+pub(crate) fn withins(stack: &Stack) -> BTreeMap<Name, Duration> {
     let components = stack.components.iter().map(|(name, its)| (name.clone(), its.within));
     let datastores = stack.datastores.iter().map(|(name, its)| (name.clone(), its.within));
     components.chain(datastores).collect()
@@ -350,7 +364,7 @@ fn steps(plan: &Plan, stack: &Stack, next: &Release) -> Vec<Step> {
     for name in plan.components() {
         acts.extend(deploy(plan, stack, name));
     }
-    acts.extend(plan.components().map(|name| Act::Verify(name.clone(), plan.to.clone())));
+    acts.extend(plan.components().map(|name| Act::Verify(name.clone(), Some(plan.to.clone()))));
     acts.extend(plan.smoke.iter().map(|name| Act::Smoke(name.clone())));
     acts.extend(closed.into_iter().map(Act::ReleaseTraffic));
     acts.into_iter().map(|act| described(plan, next, act)).collect()
@@ -466,7 +480,7 @@ fn seconds_of(plan: &Plan, name: &Name) -> u64 {
     1 + bytes / BACKUP_BYTES_PER_SECOND
 }
 
-fn estimate(plan: &Plan) -> Estimate {
+pub(crate) fn estimate(plan: &Plan) -> Estimate {
     let seconds = |step: &Step| match &step.act {
         Act::BackUp(_, names) => names.iter().map(|name| seconds_of(plan, name)).sum(),
         Act::Prove(name, _) | Act::Fill(name) => seconds_of(plan, name),

@@ -61,5 +61,5 @@ fn stop(plan: &Plan) -> Vec<Act> {
 }
 
 fn verify(plan: &Plan, version: &str) -> Vec<Act> {
-    plan.components().map(|name| Act::Verify(name.clone(), version.to_owned())).collect()
+    plan.components().map(|name| Act::Verify(name.clone(), Some(version.to_owned()))).collect()
 }

@@ -135,6 +135,9 @@ pub enum Error {
         /// What is there instead.
         why: String,
     },
+    /// No run of the stack was ever begun.
+    #[error("no run of this stack was begun yet")]
+    NoRunYet,
     /// No run has this id.
     #[error("no run of this stack begins with `{0}`")]
     NoSuchRun(String),
@@ -247,7 +250,7 @@ impl Problem for Error {
             Self::Record { .. } => 409,
             Self::Unreadable { .. } => 421,
             Self::PlanUnreadable { .. } => 422,
-            Self::NoSuchRun(_) => 423,
+            Self::NoRunYet | Self::NoSuchRun(_) => 423,
             Self::NoSuchSubject { .. } => 425,
             Self::Act { code, .. } => *code,
             _ => return self.inner().map_or(Code(408), Problem::code),
@@ -286,6 +289,7 @@ impl Problem for Error {
                                         `vaultup rollback`"
                 .to_owned(),
             Self::NothingToResume { .. } | Self::Refused(_) => "`vaultup status`".to_owned(),
+            Self::NoRunYet => "`vaultup plan --to VERSION`".to_owned(),
             Self::NoSuchRun(_) => "`vaultup status --all`".to_owned(),
             Self::InterfaceMissing { plugin, .. } => format!("`vaultup plugin inspect {plugin}`"),
             Self::Record { .. } => "use the vaultup that wrote it".to_owned(),
@@ -303,6 +307,7 @@ impl Problem for Error {
             | Self::SeveralStacks { .. }
             | Self::ReleaseNotFound { .. }
             | Self::PlanUnreadable { .. }
+            | Self::NoRunYet
             | Self::NoSuchRun(_)
             | Self::NoSuchSubject { .. }
             | Self::InterfaceMissing { .. } => Exit::BadInput,
@@ -349,6 +354,10 @@ fn next_for(obstacle: &Obstacle) -> String {
             "write the copy's own `[components.{component}.rehearsal]` `{checks}`, or `{checks} = \
              []` if it is to have none, then `vaultup rehearse`"
         ),
+        Obstacle::OtherStack { .. } | Obstacle::NotInStack(_) => {
+            "`vaultup backup list`, then `vaultup restore SET` with another".to_owned()
+        }
+        Obstacle::CannotRestore(name) => format!("give `{name}` a plugin that exports `restore`"),
         Obstacle::NotCopyable(name) => format!("add `[….{name}.rehearsal]` to the stack file"),
     }
 }

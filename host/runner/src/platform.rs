@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::plan::Plan;
+use engine::plan::{Intent, Plan};
 use model::contract::{Interface, Operation, PluginError, ReleaseReference, Said, Target};
 use model::release::Release;
 use model::{Name, settings};
@@ -420,17 +420,38 @@ pub(crate) fn is_meant(only: Option<&str>, subject: &Name) -> bool {
 /// How long asking for an argument prefix may take.
 const INSIDE_WITHIN_MS: u64 = 30_000;
 
-/// The release that a plan begins with or leads to, if its file is there.
+/// The releases that a plan begins with and leads to, if their files are there. Without that of the
+/// release it leads to, only a restore can be carried out: it needs no more of it than its version.
 pub fn releases_of(
     project: &mut Project,
     plan: &Plan,
-) -> Result<(Option<Release>, Release), Error> {
-    let previous = match project.release(&plan.from) {
-        Ok(release) => Some(release),
-        Err(Error::ReleaseNotFound { .. }) => None,
-        Err(error) => return Err(error),
+) -> Result<(Option<Release>, Option<Release>), Error> {
+    let restores = plan.intent == Intent::Restore;
+    let mut release = |version: &str| match project.release(version) {
+        Ok(release) => Ok(Some(release)),
+        Err(Error::ReleaseNotFound { .. }) if restores => Ok(bare_release(version)),
+        Err(error) => Err(error),
     };
-    Ok((previous, project.release(&plan.to)?))
+    let next = release(&plan.to)?;
+    let previous = match release(&plan.from) {
+        Err(Error::ReleaseNotFound { .. }) => None,
+        other => other?,
+    };
+    Ok((previous, next))
+}
+
+/// A release of which nothing is known but its version.
+#[must_use]
+pub fn bare_release(version: &str) -> Option<Release> {
+    Some(Release {
+        version: semver::Version::parse(version).ok()?,
+        from: Vec::new(),
+        components: BTreeMap::new(),
+        datastores: BTreeMap::new(),
+        notes: None,
+        matrix: None,
+        config: None,
+    })
 }
 
 fn said(message: String) -> Said {

@@ -10,18 +10,18 @@ use crate::health::Patience;
 use crate::platform::Releases;
 
 impl Worker {
-    /// Waits until a component is well at a version.
+    /// Waits until a component is well, at a version if it is known which.
     pub(super) async fn verify(
         &self,
         effect: &Effect,
         name: &Name,
-        version: &str,
+        version: Option<&str>,
     ) -> Result<Answer, Trouble> {
-        let releases = Releases { version: Some(version), ..self.releases() };
+        let releases = Releases { version, ..self.releases() };
         let patience = Patience::For(effect.step.within);
         let target = &effect.step.target;
         self.platform
-            .healthy(name, target, Some(version), releases, patience)
+            .healthy(name, target, version, releases, patience)
             .await
             .map(Answer::Measured)
     }
