@@ -31,6 +31,8 @@ pub struct Project {
     pub lock: Lock,
     /// Digests of the files that were read, by the name the operator knows.
     pub files: BTreeMap<String, String>,
+    /// Whether there is no stack file: then a release needs no file either.
+    pub is_from_flags: bool,
 }
 
 impl Project {
@@ -50,7 +52,7 @@ impl Project {
         let directory = parent_of(stack_file)?;
         let lock = registry::lock_file::read(&directory.join(LOCK_FILE))?;
         let files = BTreeMap::from([(name_of(stack_file), digest(text.as_bytes()))]);
-        Ok(Self { directory, stack, places, lock, files })
+        Ok(Self { directory, stack, places, lock, files, is_from_flags: false })
     }
 
     /// A project without a stack file, from `--plugin` and `--set`.
@@ -67,7 +69,7 @@ impl Project {
         let lock = registry::lock_file::read(&directory.join(LOCK_FILE))?;
         let said: Vec<String> = sets.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let files = BTreeMap::from([("--set".to_owned(), digest(said.join("\n").as_bytes()))]);
-        Ok(Self { directory, stack, places, lock, files })
+        Ok(Self { directory, stack, places, lock, files, is_from_flags: true })
     }
 
     /// Where releases lie.
@@ -88,7 +90,8 @@ impl Project {
         versions
     }
 
-    /// Reads a release and notes its digest.
+    /// Reads a release and notes its digest. Without a stack file, a version of which there is no
+    /// release file is a release that says nothing of itself.
     ///
     /// # Errors
     /// [`Error::ReleaseNotFound`] naming those that exist; [`Error::Written`] when its file is
@@ -100,6 +103,9 @@ impl Project {
             Ok(text) if plain => text,
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::Unreadable { path, source: error });
+            }
+            _ if plain && self.is_from_flags => {
+                return Ok(Release::parse(&format!("format = 1\nversion = \"{version}\"\n"), "--to")?);
             }
             _ => {
                 return Err(Error::ReleaseNotFound {

@@ -2,11 +2,14 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use vaultup_sdk::process::{Arguments, Command, Exit, Finished};
 use vaultup_sdk::{Case, Error, process};
 
 /// The namespace if the operator says none.
 const NAMESPACE_DEFAULT: &str = "default";
+/// The most questions at once: the host runs as many commands of a call.
+const ASKED_AT_ONCE_MAX: usize = 12;
 
 /// Where a component lives, as the operator says it.
 #[derive(Clone, Debug, Deserialize)]
@@ -135,18 +138,67 @@ impl Kubectl {
         server.ok_or_else(|| Error::invalid_settings("the kubeconfig names no cluster"))
     }
 
-    /// Whether a verb on a resource is allowed.
+    /// Those of the rights, verb and resource, that are not given. All are asked for at once.
     ///
     /// # Errors
     /// If the cluster cannot be asked.
-    pub fn may(&self, verb: &str, resource: &str) -> Result<bool, Error> {
-        let words = ["auth", "can-i", verb, resource];
-        let finished = self.command(words).attempt()?;
-        match finished.output.trim() {
-            "yes" => Ok(true),
-            "no" => Ok(false),
-            _ => told(finished, &doing(&words)).map(|_| false),
+    pub fn missing<'r>(
+        &self,
+        rights: &[(&'r str, &'r str)],
+    ) -> Result<Vec<(&'r str, &'r str)>, Error> {
+        let mut missing = Vec::new();
+        for asked in rights.chunks(ASKED_AT_ONCE_MAX) {
+            let started = asked.iter().map(|(verb, resource)| {
+                let words = ["auth", "can-i", verb, resource];
+                Ok(((*verb, *resource), self.command(words).start()?))
+            });
+            let started = started.collect::<Result<Vec<_>, Error>>()?;
+            for (right, running) in started {
+                let mut lines = Vec::new();
+                while let Some(line) = running.next_line()? {
+                    lines.push(line.text);
+                }
+                let exit = running.finish()?;
+                let output = lines.join("\n");
+                match output.lines().find_map(|line| answer(line.trim())) {
+                    Some(true) => {}
+                    Some(false) => missing.push(right),
+                    None => {
+                        let errors = output.clone();
+                        let finished = Finished { exit, output, errors, bytes: 0 };
+                        told(finished, "`kubectl auth can-i`")?;
+                        return Err(Error::corrupt("`kubectl auth can-i` says neither yes nor no"));
+                    }
+                }
+            }
         }
+        Ok(missing)
+    }
+}
+
+/// A sentence on missing rights, with the Role that would give them, as JSON that `kubectl apply`
+/// takes.
+#[must_use]
+pub fn role(namespace: &str, missing: &[(&str, &str)]) -> String {
+    let rule = |(verb, resource): &(&str, &str)| {
+        let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+        json!({"apiGroups": [group], "resources": [plural], "verbs": [verb]})
+    };
+    let rules: Vec<Value> = missing.iter().map(rule).collect();
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": "vaultup", "namespace": namespace}, "rules": rules,
+    });
+    let named: Vec<String> =
+        missing.iter().map(|(verb, resource)| format!("{verb} {resource}")).collect();
+    format!("not allowed: {}; this Role would do: {role}", named.join(", "))
+}
+
+fn answer(line: &str) -> Option<bool> {
+    match line.split([' ', '-']).next() {
+        Some("yes") => Some(true),
+        Some("no") => Some(false),
+        _ => None,
     }
 }
 
@@ -177,10 +229,16 @@ pub fn told(finished: Finished, attempt: &str) -> Result<String, Error> {
 /// What the words of `kubectl` or `helm` mean. The first that fits counts.
 #[must_use]
 pub fn case_of(words: &str) -> Case {
-    const SIGNS: [(&str, Case); 21] = [
+    const SIGNS: [(&str, Case); 22] = [
+        // helm calls a cluster unreachable whose context it does not find.
+        ("does not exist", Case::InvalidSettings),
+        ("context was not found", Case::InvalidSettings),
+        ("no such file or directory", Case::InvalidSettings),
+        ("no matches for kind", Case::InvalidSettings),
         ("Unable to connect to the server", Case::Unreachable),
         ("was refused - did you specify the right host", Case::Unreachable),
         ("Kubernetes cluster unreachable", Case::Unreachable),
+        ("kubernetes cluster unreachable", Case::Unreachable),
         ("connection refused", Case::Unreachable),
         ("connection reset by peer", Case::Unreachable),
         ("i/o timeout", Case::Unreachable),
@@ -190,10 +248,6 @@ pub fn case_of(words: &str) -> Case {
         ("Forbidden", Case::Refused),
         ("forbidden", Case::Refused),
         ("You must be logged in", Case::Refused),
-        ("does not exist", Case::InvalidSettings),
-        ("context was not found", Case::InvalidSettings),
-        ("no such file or directory", Case::InvalidSettings),
-        ("no matches for kind", Case::InvalidSettings),
         ("(NotFound)", Case::NotFound),
         ("not found", Case::NotFound),
         ("(Conflict)", Case::Conflict),
@@ -256,6 +310,7 @@ mod tests {
             (quota, Case::Refused),
             ("Error from server (Forbidden): pods is forbidden: User", Case::Refused),
             ("error: context \"x\" does not exist", Case::InvalidSettings),
+            ("kubernetes cluster unreachable: context \"x\" does not exist", Case::InvalidSettings),
             ("Error from server (NotFound): pods \"x\" not found", Case::NotFound),
             ("Error from server (AlreadyExists): x already exists", Case::Conflict),
             ("something else", Case::Failed),
@@ -277,12 +332,20 @@ mod tests {
     #[test]
     fn a_right_is_there_or_not_or_cannot_be_asked_for() {
         let machine = Machine::new().install();
-        machine.answer("kubectl", |_| Reply::output("yes\n"));
-        assert!(kubectl().may("patch", "deployments.apps").unwrap());
-        machine.answer("kubectl", |_| Reply::exit(1).with_output("no\n"));
-        assert!(!kubectl().may("patch", "deployments.apps").unwrap());
+        let rights = [("patch", "deployments.apps"), ("list", "pods")];
+        machine.answer("kubectl", |call| match call.arguments[2].as_str() {
+            "list" => Reply::output("yes\n"),
+            _ => Reply::exit(1).with_output("no - no RBAC policy matched\n"),
+        });
+        let missing = kubectl().missing(&rights).unwrap();
+        assert_eq!(missing, rights[..1]);
+        let role = role("shop", &missing);
+        assert!(role.starts_with("not allowed: patch deployments.apps;"), "{role}");
+        assert!(role.contains(r#"{"apiGroups":["apps"],"resources":["deployments"]"#), "{role}");
         machine.answer("kubectl", |_| Reply::exit(1).with_errors("connection refused"));
-        let error = kubectl().may("patch", "deployments.apps").unwrap_err();
+        let error = kubectl().missing(&rights).unwrap_err();
         assert_eq!(error.case(), &Case::Unreachable);
+        machine.answer("kubectl", |_| Reply::output("perhaps"));
+        assert_eq!(kubectl().missing(&rights).unwrap_err().case(), &Case::Corrupt);
     }
 }

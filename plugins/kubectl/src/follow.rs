@@ -32,9 +32,17 @@ impl News {
         let pods: Vec<&Pod> = cluster.owned_pods().collect();
         let ready = pods.iter().filter(|pod| pod.is_ready()).count() as u64;
         progress::report(ready.min(wanted), Some(wanted), "pods");
-        let hindered = pods.iter().any(|pod| !pod.is_ready());
+        self.tell_of(kubectl, &pods)
+    }
+
+    /// Tells what is new of these pods.
+    ///
+    /// # Errors
+    /// If the cluster cannot be asked.
+    pub fn tell_of(&mut self, kubectl: &Kubectl, pods: &[&Pod]) -> Result<(), Error> {
+        let hindered = pods.iter().any(|pod| !pod.is_ready() && !pod.is_over());
         let warnings = if hindered { Warnings::look(kubectl)? } else { Warnings::default() };
-        for pod in pods {
+        for &pod in pods {
             let Some(reason) = reason::of(pod, &warnings) else { continue };
             if self.told.insert(key(&reason)) {
                 match reason.is_trouble {
@@ -106,8 +114,14 @@ pub fn until_gone(
 /// The reasons of pods that do not serve, each with the end of its log, the gravest first.
 #[must_use]
 pub fn reasons(kubectl: &Kubectl, cluster: &Cluster) -> Vec<String> {
+    reasons_of(kubectl, cluster.owned_pods())
+}
+
+/// As [`reasons`], of these pods.
+#[must_use]
+pub fn reasons_of<'p>(kubectl: &Kubectl, pods: impl Iterator<Item = &'p Pod>) -> Vec<String> {
     let warnings = Warnings::look(kubectl).unwrap_or_default();
-    let each = cluster.owned_pods().filter_map(|pod| Some((pod, reason::of(pod, &warnings)?)));
+    let each = pods.filter_map(|pod| Some((pod, reason::of(pod, &warnings)?)));
     let mut found: Vec<(&Pod, Reason)> = each.collect();
     found.sort_by_key(|(_, reason)| !reason.is_trouble);
     let told = found.iter().take(PODS_TOLD_MAX);

@@ -14,7 +14,7 @@ use crate::access::Kubectl;
 
 /// What is asked for at once; the read pattern of the manifests says the same.
 pub const WORKLOADS_AND_PODS: &str =
-    "deployments.apps,statefulsets.apps,daemonsets.apps,replicasets.apps,pods";
+    "deployments.apps,statefulsets.apps,daemonsets.apps,replicasets.apps,jobs.batch,pods";
 
 /// Annotation with the number of instances that a workload had before it was stopped.
 pub const REPLICAS_BEFORE: &str = "vaultup.dev/replicas";
@@ -263,11 +263,37 @@ pub struct Terminated {
     pub message: String,
 }
 
+/// Something that runs pods to their end.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Job {
+    /// Its name and what belongs to it.
+    pub metadata: Metadata,
+    /// How it is.
+    pub status: JobStatus,
+}
+
+/// How a Job is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct JobStatus {
+    /// Pods that run or are about to.
+    pub active: u32,
+    /// Pods that ended well.
+    pub succeeded: u32,
+    /// Pods that did not.
+    pub failed: u32,
+    /// What it says of itself.
+    pub conditions: Vec<Condition>,
+}
+
 /// The workloads and pods of a namespace at one look.
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
     /// Deployments, StatefulSets and DaemonSets.
     pub workloads: Vec<Workload>,
+    /// Jobs.
+    pub jobs: Vec<Job>,
     /// Pods.
     pub pods: Vec<Pod>,
     /// Which Deployment a ReplicaSet belongs to, by ids.
@@ -310,9 +336,16 @@ impl Cluster {
         let mut cluster = Self::default();
         for item in listed.items {
             let kind = item["kind"].as_str().unwrap_or_default().to_owned();
-            if kind == "Pod" {
-                cluster.pods.push(serde_json::from_value(item)?);
-                continue;
+            match kind.as_str() {
+                "Pod" => {
+                    cluster.pods.push(serde_json::from_value(item)?);
+                    continue;
+                }
+                "Job" => {
+                    cluster.jobs.push(serde_json::from_value(item)?);
+                    continue;
+                }
+                _ => {}
             }
             let Bare { metadata, spec, status } = serde_json::from_value(item)?;
             if let Some(kind) = Kind::named(&kind) {
@@ -331,9 +364,9 @@ impl Cluster {
         self
     }
 
-    /// The pods of a workload.
-    pub fn pods_of<'c>(&'c self, workload: &'c Workload) -> impl Iterator<Item = &'c Pod> {
-        let owner = &workload.metadata.uid;
+    /// The pods of a workload or Job.
+    pub fn pods_of<'c>(&'c self, owner: &'c Metadata) -> impl Iterator<Item = &'c Pod> {
+        let owner = &owner.uid;
         self.pods.iter().filter(move |pod| {
             pod.metadata.owner_references.iter().any(|its| {
                 its.uid == *owner || self.replica_sets.get(&its.uid).is_some_and(|its| its == owner)
@@ -343,7 +376,7 @@ impl Cluster {
 
     /// The pods of all workloads.
     pub fn owned_pods(&self) -> impl Iterator<Item = &Pod> {
-        self.workloads.iter().flat_map(|workload| self.pods_of(workload))
+        self.workloads.iter().flat_map(|workload| self.pods_of(&workload.metadata))
     }
 
     /// Every image that a workload wants, sorted.
@@ -420,6 +453,21 @@ impl Workload {
 impl fmt::Display for Workload {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.reference())
+    }
+}
+
+impl Job {
+    /// Whether it has come to its end, and if so whether it ended well.
+    #[must_use]
+    pub fn ended(&self) -> Option<bool> {
+        let is = |kind: &str| {
+            let mut conditions = self.status.conditions.iter();
+            conditions.any(|its| its.kind == kind && its.status == "True")
+        };
+        if is("Failed") {
+            return Some(false);
+        }
+        is("Complete").then_some(true)
     }
 }
 

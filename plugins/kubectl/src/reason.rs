@@ -84,7 +84,7 @@ impl Warnings {
 #[must_use]
 pub fn of(pod: &Pod, warnings: &Warnings) -> Option<Reason> {
     let name = &pod.metadata.name;
-    if pod.is_ready() {
+    if pod.is_ready() || pod.status.phase == "Succeeded" {
         return None;
     }
     let calm = |text: String| Some(Reason { text, logged_by: None, is_trouble: false });
