@@ -273,7 +273,7 @@ impl Drop for Shop {
     }
 }
 
-fn ran(output: Output) -> Ran {
+pub(crate) fn ran(output: Output) -> Ran {
     Ran {
         status: output.status.code(),
         output: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -5,6 +5,8 @@
 //! A suite is a test program in `tests/cli` with `test = false` in its entry in the manifest, so
 //! that a plain `cargo test` neither needs the real binary nor servers.
 
+use std::ffi::OsString;
+
 use anyhow::{Result, bail};
 
 use super::build;
@@ -22,11 +24,18 @@ struct Suite {
     run: fn(&Workspace) -> Result<Tally>,
 }
 
-const SUITES: &[Suite] = &[Suite {
-    name: ON_THIS_MACHINE,
-    summary: "the sample application as plain programs on this machine",
-    run: |workspace| test_program(workspace, ON_THIS_MACHINE),
-}];
+const SUITES: &[Suite] = &[
+    Suite {
+        name: ON_THIS_MACHINE,
+        summary: "the sample application as plain programs on this machine",
+        run: |workspace| test_program(workspace, ON_THIS_MACHINE, None),
+    },
+    Suite {
+        name: "kubernetes",
+        summary: "helm releases and workloads on a real cluster (root, go and npm)",
+        run: on_kubernetes,
+    },
+];
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let suites = select(arguments)?;
@@ -45,7 +54,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 
 /// The suite that needs no servers, as a part of `cargo xtask test`. Everything must be built.
 pub(crate) fn on_this_machine(workspace: &Workspace) -> Result<Tally> {
-    test_program(workspace, ON_THIS_MACHINE)
+    test_program(workspace, ON_THIS_MACHINE, None)
+}
+
+/// Starts a cluster for the suite; it is stopped whatever becomes of the tests.
+fn on_kubernetes(workspace: &Workspace) -> Result<Tally> {
+    let cluster = screen::step("cluster", || stage::Cluster::start(&workspace.root))?;
+    test_program(workspace, "kubernetes", Some(cluster.variable()))
 }
 
 fn select(arguments: &[String]) -> Result<Vec<&'static Suite>> {
@@ -60,8 +75,13 @@ fn select(arguments: &[String]) -> Result<Vec<&'static Suite>> {
 }
 
 /// Runs the test program of this name. `--workspace` selects the same features as everywhere else.
-fn test_program(workspace: &Workspace, name: &str) -> Result<Tally> {
+fn test_program(
+    workspace: &Workspace,
+    name: &str,
+    variable: Option<(&str, OsString)>,
+) -> Result<Tally> {
     let mut command = workspace.cargo();
+    command.envs(variable);
     command.args(["test", "--workspace", "--no-fail-fast", "--test", name]);
     tally::run(&mut command, &workspace.scratch("e2e"))
 }
