@@ -31,8 +31,9 @@ use crate::news::{Listener, News};
 use crate::project::Project;
 
 /// Variables of vaultup's own environment that every command gets; nothing else is handed on.
-const ENVIRONMENT_KEPT: [&str; 8] =
-    ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+/// `KUBECONFIG` is a path that says where a tool looks, as `HOME` does.
+const ENVIRONMENT_KEPT: [&str; 9] =
+    ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "KUBECONFIG"];
 
 /// What this machine gives.
 #[derive(Clone)]

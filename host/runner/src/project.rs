@@ -105,7 +105,8 @@ impl Project {
         versions
     }
 
-    /// Reads a release and notes its digest.
+    /// Reads a release and notes its digest. Without a stack file, a version of which there is no
+    /// release file is a release that says nothing of itself.
     ///
     /// # Errors
     /// [`Error::ReleaseNotFound`] naming those that exist; [`Error::Written`] when its file is
@@ -117,6 +118,9 @@ impl Project {
             Ok(text) if plain => text,
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::Unreadable { path, source: error });
+            }
+            _ if plain && self.origin != Origin::File => {
+                return Ok(Release::parse(&format!("format = 1\nversion = \"{version}\"\n"), "--to")?);
             }
             _ => {
                 return Err(Error::ReleaseNotFound {

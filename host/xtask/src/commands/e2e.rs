@@ -5,6 +5,8 @@
 //! A suite is a test program in `tests/cli` with `test = false` in its entry in the manifest, so
 //! that a plain `cargo test` neither needs the real binary nor servers.
 
+use std::ffi::OsString;
+
 use anyhow::{Result, bail};
 
 use super::build;
@@ -26,12 +28,17 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "host",
         summary: "the sample application as plain programs on this machine",
-        run: |workspace| test_program(workspace, "host"),
+        run: |workspace| test_program(workspace, "host", None),
     },
     Suite {
         name: "restore",
         summary: "restoring by hand what is broken, and what a decision to hold leaves",
-        run: |workspace| test_program(workspace, "restore"),
+        run: |workspace| test_program(workspace, "restore", None),
+    },
+    Suite {
+        name: "kubernetes",
+        summary: "helm releases and workloads on a real cluster (root, go and npm)",
+        run: on_kubernetes,
     },
 ];
 
@@ -54,9 +61,15 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 pub(crate) fn on_this_machine(workspace: &Workspace) -> Result<Tally> {
     let mut total = Tally::default();
     for name in ON_THIS_MACHINE {
-        total.add(test_program(workspace, name)?);
+        total.add(test_program(workspace, name, None)?);
     }
     Ok(total)
+}
+
+/// Starts a cluster for the suite; it is stopped whatever becomes of the tests.
+fn on_kubernetes(workspace: &Workspace) -> Result<Tally> {
+    let cluster = screen::step("cluster", || stage::Cluster::start(&workspace.root))?;
+    test_program(workspace, "kubernetes", Some(cluster.variable()))
 }
 
 fn select(arguments: &[String]) -> Result<Vec<&'static Suite>> {
@@ -71,8 +84,13 @@ fn select(arguments: &[String]) -> Result<Vec<&'static Suite>> {
 }
 
 /// Runs the test program of this name. `--workspace` selects the same features as everywhere else.
-fn test_program(workspace: &Workspace, name: &str) -> Result<Tally> {
+fn test_program(
+    workspace: &Workspace,
+    name: &str,
+    variable: Option<(&str, OsString)>,
+) -> Result<Tally> {
     let mut command = workspace.cargo();
+    command.envs(variable);
     command.args(["test", "--workspace", "--no-fail-fast", "--test", name]);
     tally::run(&mut command, &workspace.scratch("e2e"))
 }
