@@ -4,8 +4,10 @@
 //! Nothing outside the folder is touched, the application listens on a loopback port of its own,
 //! and it is stopped when the stage is dropped.
 
+mod databases;
 mod programs;
 mod shop;
 
+pub use databases::{PostgresServer, PostgresShop};
 pub use programs::Programs;
 pub use shop::{Ran, Shop};

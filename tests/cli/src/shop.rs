@@ -17,7 +17,7 @@ const ORDERS: &str = "1000";
 const UNTOLD: [&str; 2] = ["home", "run"];
 
 /// The releases of the sample application, oldest first.
-const RELEASES: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
+pub(crate) const RELEASES: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
 
 /// A shop in a folder of its own.
 #[derive(Debug)]
@@ -273,7 +273,7 @@ impl Drop for Shop {
     }
 }
 
-fn ran(output: Output) -> Ran {
+pub(crate) fn ran(output: Output) -> Ran {
     Ran {
         status: output.status.code(),
         output: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -281,7 +281,7 @@ fn ran(output: Output) -> Ran {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -15,6 +15,9 @@ use crate::workspace::Workspace;
 /// The suite that needs nothing but this machine.
 const ON_THIS_MACHINE: &str = "host";
 
+/// The suite with real database servers.
+const DATABASES: &str = "databases";
+
 /// One suite.
 struct Suite {
     name: &'static str,
@@ -22,11 +25,18 @@ struct Suite {
     run: fn(&Workspace) -> Result<Tally>,
 }
 
-const SUITES: &[Suite] = &[Suite {
-    name: ON_THIS_MACHINE,
-    summary: "the sample application as plain programs on this machine",
-    run: |workspace| test_program(workspace, ON_THIS_MACHINE),
-}];
+const SUITES: &[Suite] = &[
+    Suite {
+        name: ON_THIS_MACHINE,
+        summary: "the sample application as plain programs on this machine",
+        run: |workspace| test_program(workspace, ON_THIS_MACHINE),
+    },
+    Suite {
+        name: DATABASES,
+        summary: "PostgreSQL and a MongoDB server: backups, proofs, restores, kills, damage",
+        run: |workspace| test_program(workspace, DATABASES),
+    },
+];
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let suites = select(arguments)?;
