@@ -1,5 +1,6 @@
 //! The interface `backup`.
 
+use serde_json::Value;
 use vaultup_sdk::backup::{Change, Consistency, Cost, Level, Proof, Taken};
 use vaultup_sdk::files::Root;
 use vaultup_sdk::process::{Arguments, Command, Origin, Running};
@@ -48,7 +49,7 @@ impl Backup for PostgresPlugin {
         let globals = connection.globals(facts.superuser).into_artifact(GLOBALS);
         require_output("pg_dumpall", &trouble::run("pg_dumpall", globals)?)?;
         let figures = moment.figures()?;
-        drop(moment);
+        moment.release(connection, &settings.database)?;
         let state = State {
             format: STATE_FORMAT,
             database: settings.database.clone(),
@@ -111,17 +112,26 @@ impl Backup for PostgresPlugin {
 struct Moment {
     session: Running,
     snapshot: String,
+    process: u32,
 }
 
 impl Moment {
     fn open(command: Command<Arguments>) -> Result<Self, Error> {
         let session = command.start()?;
         match next(&session)? {
-            Told::Snapshot(snapshot) => Ok(Self { session, snapshot }),
+            Told::Moment(snapshot, process) => Ok(Self { session, snapshot, process }),
             Told::Figure(_) | Told::Measured => {
                 Err(Error::corrupt("`psql` measured before it held a moment"))
             }
         }
+    }
+
+    /// Ends it on the server too, which notices only later that nobody listens any more.
+    fn release(self, connection: Connection<'_>, database: &str) -> Result<(), Error> {
+        let process = self.process.to_string();
+        connection.ask::<Value>(database, "release", &[("process", &process)])?;
+        drop(self.session);
+        Ok(())
     }
 
     /// What was measured at this moment.
@@ -131,7 +141,7 @@ impl Moment {
             match next(&self.session)? {
                 Told::Figure(figure) => figures.push(figure),
                 Told::Measured => return Ok(figures),
-                Told::Snapshot(_) => return Err(Error::corrupt("`psql` lost its moment")),
+                Told::Moment(..) => return Err(Error::corrupt("`psql` lost its moment")),
             }
         }
     }

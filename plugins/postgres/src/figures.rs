@@ -22,15 +22,15 @@ struct Measured {
 #[serde(untagged)]
 enum Line {
     Figure(Measured),
-    Snapshot { snapshot: String },
+    Moment { snapshot: String, process: u32 },
     Measured { measured: bool },
 }
 
 /// What a line of the session that holds a moment says.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Told {
-    /// The moment's name, for `pg_dump`.
-    Snapshot(String),
+    /// The moment's name, for `pg_dump`, and the server's process that holds it.
+    Moment(String, u32),
     /// Something that was measured at that moment.
     Figure(Figure),
     /// Everything is measured.
@@ -41,7 +41,7 @@ pub(crate) enum Told {
 pub(crate) fn told(line: &str) -> Result<Told, Error> {
     Ok(match read(line)? {
         Line::Figure(measured) => Told::Figure(measured.figure()),
-        Line::Snapshot { snapshot } => Told::Snapshot(snapshot),
+        Line::Moment { snapshot, process } => Told::Moment(snapshot, process),
         Line::Measured { measured: true } => Told::Measured,
         Line::Measured { measured: false } => return Err(Error::corrupt("nothing was measured")),
     })
@@ -66,7 +66,7 @@ pub(crate) fn measure(
         match told(line)? {
             Told::Figure(figure) => figures.push(figure),
             Told::Measured => return Ok(figures),
-            Told::Snapshot(_) => {}
+            Told::Moment(..) => {}
         }
     }
     Err(Error::corrupt("`psql` ended before everything was measured").with_platform(output))
@@ -113,8 +113,8 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_held_moment_are_told_apart() {
-        let snapshot = told(r#"{"snapshot" : "00000003-00000005-1"}"#).unwrap();
-        assert_eq!(snapshot, Told::Snapshot("00000003-00000005-1".to_owned()));
+        let moment = told(r#"{"snapshot" : "00000003-00000005-1", "process" : 7}"#).unwrap();
+        assert_eq!(moment, Told::Moment("00000003-00000005-1".to_owned(), 7));
         let figure = told(r#"{"name":"public.a","count":2,"digest":null}"#).unwrap();
         assert!(matches!(figure, Told::Figure(Figure { count: Some(2), digest: None, .. })));
         assert_eq!(told(r#"{"measured":true}"#).unwrap(), Told::Measured);

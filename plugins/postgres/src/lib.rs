@@ -35,7 +35,7 @@
 //!
 //! # Invariants
 //! - The live database is read, or renamed as a whole; nothing is ever restored into it.
-//! - Both names change in one transaction. A mark on the database says that they did.
+//! - Both names change in one transaction, and the names then say that they did.
 //! - Only databases with `vaultup` in their names are removed.
 //! - All SQL stands in `plugin.toml`, where the operator reads it before granting it.
 

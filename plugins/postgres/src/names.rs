@@ -29,8 +29,6 @@ pub(crate) struct Names {
     pub(crate) proof: String,
     /// What all of them begin with.
     pub(crate) beginning: String,
-    /// What marks a database that this operation put in place.
-    pub(crate) mark: String,
 }
 
 impl Names {
@@ -53,7 +51,6 @@ impl Names {
             old: format!("{beginning}old_{key}"),
             proof: format!("{beginning}proof"),
             beginning,
-            mark: key.to_owned(),
         })
     }
 }

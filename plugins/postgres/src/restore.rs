@@ -2,9 +2,9 @@
 //!
 //! `fill` restores into `…fill…`, compares, and renames it to `…new…` last: that name has a
 //! complete copy behind it. `switch` closes the live database to new sessions, sees that none is
-//! left, and changes both names in one transaction, with a mark on what becomes live. Whatever a
-//! crash leaves, the names and the mark tell where it was; and if the names could not be changed,
-//! the live database is opened again.
+//! left, and changes both names in one transaction. Whatever a crash leaves, the names tell where
+//! it was: `…old…` without `…new…` is there only when both were changed. If they could not be, the
+//! live database is opened again.
 
 use serde::Deserialize;
 use vaultup_sdk::restore::{Cost, Stage};
@@ -24,8 +24,6 @@ pub(crate) struct Known {
     pub(crate) name: String,
     /// Whether it allows sessions.
     allows: bool,
-    /// What put it in its place.
-    mark: Option<String>,
 }
 
 /// A session that somebody has.
@@ -105,12 +103,7 @@ impl Restore for PostgresPlugin {
         let switched = without_sessions(operation, connection, &names).and_then(|()| {
             connection.change(
                 "switch",
-                &[
-                    ("live", &names.live),
-                    ("new", &names.new),
-                    ("old", &names.old),
-                    ("mark", &names.mark),
-                ],
+                &[("live", &names.live), ("new", &names.new), ("old", &names.old)],
             )
         });
         // Under whichever of its names it has now: closed to nobody but for this.
@@ -191,8 +184,7 @@ fn has(all: &[Known], name: &str) -> bool {
 }
 
 fn is_switched(all: &[Known], names: &Names) -> bool {
-    let put = |known: &Known| known.name == names.live && known.mark.as_ref() == Some(&names.mark);
-    all.iter().any(put)
+    has(all, &names.live) && has(all, &names.old) && !has(all, &names.new)
 }
 
 /// Sees that nobody uses the live database any more; ends sessions only if the operator says so.

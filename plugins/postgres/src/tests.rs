@@ -35,7 +35,7 @@ fn psql(call: &Call) -> Reply {
     let figures = "{\"name\":\"public.orders\",\"count\":3,\"digest\":\"md5-rows:0\"}\n\
         {\"measured\":true}\n";
     if call.arguments.iter().any(|argument| argument.contains("pg_export_snapshot")) {
-        return Reply::output(format!("{{\"snapshot\":\"3-5-1\"}}\n{figures}"));
+        return Reply::output(format!("{{\"snapshot\":\"3-5-1\",\"process\":7}}\n{figures}"));
     }
     if call.input == literal("figures") {
         return Reply::output(figures);
@@ -44,7 +44,7 @@ fn psql(call: &Call) -> Reply {
         return Reply::output(facts().to_string());
     }
     if call.input == literal("databases") {
-        return Reply::output("{\"name\":\"shop\",\"allows\":true,\"mark\":null}\n");
+        return Reply::output("{\"name\":\"shop\",\"allows\":true}\n");
     }
     Reply::output("")
 }
@@ -115,7 +115,7 @@ fn a_session_that_ends_before_everything_is_measured_is_no_backup() {
         reply if call.input == literal("figures") => {
             drop(reply);
             Reply::exit(3)
-                .with_output("{\"snapshot\":\"1\"}\n")
+                .with_output("{\"snapshot\":\"1\",\"process\":7}\n")
                 .with_errors("ERROR:  permission denied")
         }
         reply => reply,
@@ -219,12 +219,13 @@ fn what_is_live_is_opened_again_when_the_names_could_not_be_changed() {
 }
 
 #[test]
-fn a_mark_on_what_is_live_says_that_the_switch_happened() {
+fn the_names_say_that_the_switch_happened() {
     let machine = machine();
     let operation = operation(&machine, json!({}));
-    let mark = crate::names::Names::of(&operation).unwrap().mark;
+    let old = crate::names::Names::of(&operation).unwrap().old;
     machine.answer("psql", move |_| {
-        Reply::output(json!({"name": "shop", "allows": true, "mark": mark}).to_string())
+        let known = [&*old, "shop"].map(|name| json!({"name": name, "allows": true}));
+        Reply::output(known.map(|known| known.to_string()).join("\n"))
     });
     let status = |stage| <PostgresPlugin as Restore>::status(&operation, stage).unwrap();
     assert!(matches!(status(Stage::Switch), Observation::Done(_)));
