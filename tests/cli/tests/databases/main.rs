@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
+mod damage;
+mod killed;
 mod postgres;
+mod runbooks;
 mod support;

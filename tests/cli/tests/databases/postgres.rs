@@ -9,10 +9,15 @@ use crate::support::expect;
 const ORDERS: u32 = 2000;
 
 /// A shop at a release; the folder goes with it.
-fn shop_at(release: &str) -> (PostgresShop, TempDir) {
+pub(crate) fn shop_at(release: &str) -> (PostgresShop, TempDir) {
+    shop_with(release, ORDERS)
+}
+
+/// As [`shop_at`], with so many orders.
+pub(crate) fn shop_with(release: &str, orders: u32) -> (PostgresShop, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let programs = Programs::beside_this_test().unwrap();
-    let shop = PostgresShop::open(folder.path(), &programs, ORDERS).unwrap();
+    let shop = PostgresShop::open(folder.path(), &programs, orders).unwrap();
     if release != "1.0.0" {
         expect(&shop.vaultup(&["run", "--to", release]).unwrap(), 0);
     }
