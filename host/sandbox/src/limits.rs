@@ -57,6 +57,11 @@ pub const ENVIRONMENT_MAX: usize = 128;
 pub const INPUT_TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// The beginning of an artifact that a plugin may read: headers end within a few KiB.
 pub const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// What a plugin may read of an artifact at once: large enough that the calls cost nothing.
+pub const NEXT_BYTES_MAX: u32 = 1024 * 1024;
+/// How far back the bytes that a plugin reads are looked at together with those that follow, so
+/// that no secret is overlooked because it lies on the border of two pieces.
+pub const SECRET_OVERLAP_BYTES: usize = 16 * 1024;
 /// Headers of one HTTP request.
 pub const HEADERS_MAX: usize = 128;
 

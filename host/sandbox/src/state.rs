@@ -16,6 +16,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::bindings::host::vaultup::plugin::types as wit;
 use crate::call::{Effect, Function};
+use crate::imports::artifact::Reading;
 use crate::limits::{HANDLES_MAX, Limiter, RANDOM_BYTES_MAX};
 use crate::log::Log;
 use crate::plugin::Inner;
@@ -33,6 +34,8 @@ pub(crate) struct State {
     pub(crate) commands: u32,
     /// Pauses that were refused because the operation is over.
     pub(crate) pauses_refused: u32,
+    /// The artifact that the guest reads from its beginning to its end.
+    pub(crate) reading: Option<Reading>,
     wasi: WasiCtx,
     said: Stream,
 }
@@ -93,6 +96,7 @@ impl State {
             progress_reports: 0,
             commands: 0,
             pauses_refused: 0,
+            reading: None,
             wasi,
             said,
         }

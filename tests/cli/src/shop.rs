@@ -23,7 +23,7 @@ const INVOCATIONS: &str = "run/invocations";
 const UNTOLD: [&str; 2] = ["home", "run"];
 
 /// The releases of the sample application, oldest first.
-const RELEASES: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
+pub(crate) const RELEASES: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
 
 /// A shop in a folder of its own.
 #[derive(Debug)]
@@ -338,7 +338,7 @@ impl Drop for Shop {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -30,6 +30,8 @@
 //! changed (`VersionMismatch`). With `--ignore-missing` the schema decides and not the record of
 //! migrations: release 1 then runs on migration 2, and release 2 still does not on migration 3.
 //!
+//! With `--database URL` in place of `--data DIR` the orders are in PostgreSQL, see `server`.
+//!
 //! # Commands
 //! ```text
 //! install    --into RELEASES --release 1.0.0 [--fault NAME[=VALUE]]…
@@ -79,6 +81,7 @@ mod release;
 mod schema;
 mod seed;
 mod serve;
+mod server;
 mod store;
 
 use std::process::ExitCode;

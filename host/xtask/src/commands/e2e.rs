@@ -40,6 +40,11 @@ const SUITES: &[Suite] = &[
         summary: "helm releases and workloads on a real cluster (root, go and npm)",
         run: on_kubernetes,
     },
+    Suite {
+        name: "databases",
+        summary: "PostgreSQL and a MongoDB server: backups, proofs, restores, kills, damage",
+        run: |workspace| test_program(workspace, "databases", None),
+    },
 ];
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
