@@ -151,7 +151,8 @@ pub fn with_log(kubectl: &Kubectl, pod: &Pod, reason: &Reason) -> String {
 fn unschedulable(pod: &Pod) -> Option<Reason> {
     let mut conditions = pod.status.conditions.iter();
     let its = conditions.find(|its| its.kind == "PodScheduled" && its.status == "False")?;
-    let text = format!("pod {} has no node: {}", pod.metadata.name, said(&its.reason, &its.message));
+    let text =
+        format!("pod {} has no node: {}", pod.metadata.name, said(&its.reason, &its.message));
     Some(Reason { text, logged_by: None, is_trouble: true })
 }
 
@@ -245,10 +246,7 @@ mod tests {
         assert!(reason.text.ends_with(
             "container `app` CrashLoopBackOff: exited with status 1 (Error), started 3 times"
         ));
-        assert_eq!(
-            reason.logged_by,
-            Some(Logged { container: "app".to_owned(), previous: true })
-        );
+        assert_eq!(reason.logged_by, Some(Logged { container: "app".to_owned(), previous: true }));
     }
 
     #[test]
