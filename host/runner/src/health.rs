@@ -130,7 +130,10 @@ impl Platform {
     ) -> Result<Vec<Measurement>, Trouble> {
         let mut seen = Vec::new();
         let mut is = None;
-        match self.running(name, target, releases).await {
+        // Both mostly wait for the same platform's answers: together they take as long as one.
+        let asked = (self.running(name, target, releases), self.measured(name, target, releases));
+        let (running, measured) = tokio::join!(asked.0, asked.1);
+        match running {
             Ok(running) => {
                 let ready = running.instances.iter().filter(|its| its.ready).count();
                 let wanted = running.instances_wanted;
@@ -151,7 +154,7 @@ impl Platform {
             }
             Err(error) => return Err(error.into()),
         }
-        seen.extend(self.measured(name, target, releases).await?);
+        seen.extend(measured?);
         let its = self.project.stack.components.get(name);
         let releases = Releases { version: version.or(is.as_deref()), ..releases };
         let variables = self.variables(target, releases);

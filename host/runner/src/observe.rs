@@ -106,13 +106,19 @@ impl Platform {
         let plugin = self.plugin(name)?;
         let operation = self.operation(&observing(name, &Target::Live, releases))?;
         let session = self.quiet();
-        let running = plugin.deploy_observe(&session, &operation).await?;
-        let way_back = plugin.deploy_way_back(&session, &operation).await?;
-        let preview = match releases.next {
-            Some(_) => Some(plugin.deploy_preview(&session, &operation).await?),
-            None => None,
+        let preview = async {
+            match releases.next {
+                Some(_) => plugin.deploy_preview(&session, &operation).await.map(Some),
+                None => Ok(None),
+            }
         };
-        Ok(ComponentSnapshot { running, way_back, preview })
+        // Nothing of it changes anything, and all of it mostly waits for the platform.
+        let (running, way_back, preview) = tokio::join!(
+            plugin.deploy_observe(&session, &operation),
+            plugin.deploy_way_back(&session, &operation),
+            preview,
+        );
+        Ok(ComponentSnapshot { running: running?, way_back: way_back?, preview: preview? })
     }
 
     async fn observe_datastore(
@@ -121,9 +127,13 @@ impl Platform {
         releases: Releases<'_>,
     ) -> Result<DatastoreSnapshot, Error> {
         let operation = self.operation(&observing(name, &Target::Live, releases))?;
-        let estimate = self.plugin(name)?.backup_estimate(&self.quiet(), &operation).await?;
-        let schema = self.schema(name, &Target::Live, releases).await?;
-        let pending = self.pending(name, releases).await?;
+        let (plugin, session) = (self.plugin(name)?, self.quiet());
+        let (estimate, schema, pending) = tokio::join!(
+            plugin.backup_estimate(&session, &operation),
+            self.schema(name, &Target::Live, releases),
+            self.pending(name, releases),
+        );
+        let (estimate, schema, pending) = (estimate?, schema?, pending?);
         Ok(DatastoreSnapshot {
             schema,
             pending,
