@@ -13,7 +13,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use common::{LEASE, append, at, owner, scratch};
+use common::{LEASE, append, at, figure, owner, scratch};
 use serde_json::json;
 use vaultup_journal::{Error, Journal, LockHeld};
 
@@ -99,10 +99,10 @@ fn two_processes_race_for_the_lock() {
     racers.into_iter().for_each(Racer::end);
     let records = Journal::open(directory.path()).unwrap().records(None).unwrap();
     assert_eq!(records.len(), RACES as usize, "one append a race");
-    println!(
-        "races: {RACES}, won by each: {wins:?}, double holders: 0, takeovers: {takeovers}, \
-         stale epochs tried: {stale_tried}, accepted: 0"
-    );
+    figure(&format!(
+        "races {RACES}, won by each {wins:?}, double holders 0, takeovers {takeovers}, \
+         stale epochs tried {stale_tried}, accepted 0"
+    ));
 }
 
 /// A process that appends as fast as it can is killed at some instant, many times over.
@@ -128,10 +128,10 @@ fn acknowledged_records_survive_sigkill() {
         assert!(found <= told + 1, "kill {kill}: more than one beyond what was acknowledged");
         (acknowledged, unacknowledged) = (told, unacknowledged + (found - told));
     }
-    println!(
-        "kills: {KILLS}, records acknowledged: {acknowledged}, lost: 0, \
-         committed and not acknowledged: {unacknowledged}"
-    );
+    figure(&format!(
+        "kills {KILLS}, records acknowledged {acknowledged}, lost 0, \
+         committed and not acknowledged {unacknowledged}"
+    ));
     assert!(acknowledged > KILLS);
 }
 
@@ -161,10 +161,10 @@ fn a_full_disk_loses_nothing_acknowledged() {
         append(&journal, &held, found + 1, found + 1);
         (limits, failures, acknowledged) = (limits + 1, failures + 1, acknowledged + told);
     }
-    println!(
-        "disk limits tried: {limits}, writes failed: {failures}, poisoned: {failures}, \
-         records acknowledged: {acknowledged}, lost: 0"
-    );
+    figure(&format!(
+        "disk limits tried {limits}, writes failed {failures}, poisoned {failures}, \
+         records acknowledged {acknowledged}, lost 0"
+    ));
 }
 
 /// A process that answers the lines it is sent.

@@ -1,5 +1,6 @@
 //! What the tests of the journal share: scratch directories, owners, times.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
@@ -40,4 +41,12 @@ pub(crate) fn append(journal: &Journal, held: &LockHeld, from: u64, to: u64) {
         let sequence = journal.append(held, "run-1", "step-done", &body, at(seconds)).unwrap();
         assert_eq!(sequence.0, number);
     }
+}
+
+/// Shows a figure, and publishes it where `cargo xtask test` collects them.
+pub(crate) fn figure(text: &str) {
+    println!("{text}");
+    let Some(path) = std::env::var_os("VAULTUP_FIGURES") else { return };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    file.unwrap().write_all(format!("journal: {text}\n").as_bytes()).unwrap();
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use vaultup_journal::record::BODY_BYTES_MAX;
 use vaultup_journal::{Error, Journal, set_aside};
 
-use crate::common::{LEASE, append, at, owner, scratch};
+use crate::common::{LEASE, append, at, figure, owner, scratch};
 use crate::support::acquire;
 
 #[test]
@@ -151,7 +151,8 @@ fn readers_beside_a_writer_always_see_a_complete_beginning() {
         }
         done.store(true, Ordering::SeqCst);
     });
-    println!("reads beside {appends} appends: {}, refused: 0", reads.into_inner().unwrap());
+    let reads = reads.into_inner().unwrap();
+    figure(&format!("reads beside {appends} appends {reads}, refused 0"));
     assert_eq!(journal.records(None).unwrap().len(), 300);
 }
 
@@ -226,10 +227,10 @@ fn opening_appending_and_fencing_stay_cheap() {
         (&file).write_all(&[0; 1024]).unwrap();
         file.sync_data().unwrap();
     });
-    println!(
+    figure(&format!(
         "median: append {append:?} (one fdatasync {sync:?}), fence {fence:?}, \
          open with 200 records {open:?}"
-    );
+    ));
     assert!(append < 20 * sync + Duration::from_millis(20));
     assert!(fence < Duration::from_millis(2));
     assert!(open < Duration::from_millis(40));

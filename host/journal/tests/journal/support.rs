@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use model::Problem;
 use vaultup_journal::{Journal, LockHeld, Record};
 
-use crate::common::{LEASE, append, at, owner, scratch};
+use crate::common::{LEASE, append, at, figure, owner, scratch};
 
 /// The files of a journal.
 pub(crate) const FILES: [&str; 3] = ["sqlite", "sqlite-wal", "anchor"];
@@ -151,9 +151,9 @@ impl Tally {
     pub(crate) fn print(&self, what: &str) {
         let Self { tried, refused, recovered, written } = self;
         assert_eq!(*tried, refused + recovered);
-        println!(
-            "{what}: images tried: {tried}, refused: {refused}, recovered: {recovered}, \
-             misread: 0, written on: {written}"
-        );
+        figure(&format!(
+            "{what}: images tried {tried}, refused {refused}, recovered {recovered}, \
+             undetected loss 0, written on {written}"
+        ));
     }
 }
