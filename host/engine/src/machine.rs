@@ -149,6 +149,8 @@ pub struct Machine {
     failure: Option<Failure>,
     decision: Option<Decision>,
     loss_accepted: bool,
+    /// What decisions to hold have stopped, until the run goes on or back.
+    stilled: Vec<Step>,
 }
 
 impl Machine {
@@ -165,6 +167,7 @@ impl Machine {
             failure: None,
             decision: None,
             loss_accepted: false,
+            stilled: Vec::new(),
         };
         let effect = machine.issue();
         (machine, effect)
@@ -340,6 +343,7 @@ impl Machine {
                 *at += 1;
                 if *at == steps.len() {
                     self.course = Course::Forward { at: *then };
+                    self.stilled.clear();
                     if self.remaining().is_empty() {
                         self.end(Ending::Upgraded);
                     }
@@ -419,7 +423,10 @@ impl Machine {
         match choice {
             Choice::Hold(_) => self.stand_still(reason, failed_at),
             _ if steps.is_empty() => self.end(Ending::RolledBack),
-            _ => self.course = Course::Returning { steps, at: 0, failed_at },
+            _ => {
+                self.stilled.clear();
+                self.course = Course::Returning { steps, at: 0, failed_at };
+            }
         }
     }
 

@@ -79,7 +79,8 @@ impl Platform {
             stopped: &history.stopped,
             held: &history.held,
         };
-        let plan = plan(question).map_err(Error::NoPlan)?;
+        let again = format!("`vaultup restore {id}`");
+        let plan = plan(question).map_err(|obstacles| Error::NoPlan { obstacles, again })?;
         Ok(Prepared { plan, set, interrupted: history.interrupted })
     }
 

@@ -13,7 +13,7 @@ use crate::tally::{self, Tally};
 use crate::workspace::Workspace;
 
 /// The suites that need nothing but this machine.
-const ON_THIS_MACHINE: [&str; 2] = ["host", "restore"];
+const ON_THIS_MACHINE: [&str; 3] = ["host", "restore", "live"];
 
 /// One suite.
 struct Suite {
@@ -32,6 +32,11 @@ const SUITES: &[Suite] = &[
         name: "restore",
         summary: "restoring by hand what is broken, and what a decision to hold leaves",
         run: |workspace| test_program(workspace, "restore"),
+    },
+    Suite {
+        name: "live",
+        summary: "signals, a second process beside a run, JSON lines, reports",
+        run: |workspace| test_program(workspace, "live"),
     },
 ];
 
