@@ -81,7 +81,10 @@ impl Problem for CliError {
             Self::Usage(_) => "`vaultup --help`".to_owned(),
             Self::NoSuchCode(_) => "`vaultup explain` lists all".to_owned(),
             Self::FileExists(path) => {
-                format!("edit it by hand, or `vaultup init --stack-file OTHER` beside `{}`", path.display())
+                format!(
+                    "edit it by hand, or `vaultup init --stack-file OTHER` beside `{}`",
+                    path.display()
+                )
             }
             Self::NotConfirmed(_) => "run it in a terminal, or add `--yes`".to_owned(),
             Self::NothingFound => "`vaultup init --plugin host`".to_owned(),

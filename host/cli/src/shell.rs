@@ -192,7 +192,8 @@ impl Told {
 /// Whether a command line that cannot be parsed asks for JSON all the same.
 fn asks_for_json(arguments: impl Iterator<Item = String>) -> bool {
     let arguments: Vec<String> = arguments.collect();
-    let pair = |two: &[String]| matches!(two, [flag, value] if flag == "--format" && value == "json");
+    let pair =
+        |two: &[String]| matches!(two, [flag, value] if flag == "--format" && value == "json");
     arguments.windows(2).any(pair) || arguments.iter().any(|text| text == "--format=json")
 }
 

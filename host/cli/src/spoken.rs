@@ -131,8 +131,7 @@ fn every_command_of_a_page_exists_and_what_it_says_to_do_can_be_typed() {
 
 #[test]
 fn the_help_of_every_command_has_an_example_that_can_be_typed() {
-    let mut open: Vec<(String, clap::Command)> =
-        vec![("vaultup".to_owned(), Arguments::command())];
+    let mut open: Vec<(String, clap::Command)> = vec![("vaultup".to_owned(), Arguments::command())];
     let mut faults = Vec::new();
     while let Some((path, command)) = open.pop() {
         let below = command.get_subcommands().filter(|its| !its.is_hide_set());

@@ -265,12 +265,10 @@ impl Problem for Error {
             Self::Changed { name, source_text, .. } => {
                 format!("`vaultup plugin add {source_text}`, then `vaultup plugin grant {name}`")
             }
-            Self::Unknown { nearest, .. } => {
-                match nearest {
-                    Some(name) => format!("`vaultup plugin add {name}`"),
-                    None => "`vaultup plugin add ./NAME.wasm` adds one from a file".to_owned(),
-                }
-            }
+            Self::Unknown { nearest, .. } => match nearest {
+                Some(name) => format!("`vaultup plugin add {name}`"),
+                None => "`vaultup plugin add ./NAME.wasm` adds one from a file".to_owned(),
+            },
             Self::File { path, .. } => format!("check the path `{}`", path.display()),
             Self::Store { path, .. } => {
                 format!("make room or rights at `{}`, then try again", path.display())

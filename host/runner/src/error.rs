@@ -313,7 +313,9 @@ fn next_for(obstacle: &Obstacle, again: &str) -> String {
             format!("deploy one release everywhere, then {again}; or {RESTORE}")
         }
         Obstacle::AlreadyThere(_) => "`vaultup verify`".to_owned(),
-        Obstacle::NotFrom { .. } => "upgrade to one of these first: `vaultup plan --to VERSION`".to_owned(),
+        Obstacle::NotFrom { .. } => {
+            "upgrade to one of these first: `vaultup plan --to VERSION`".to_owned()
+        }
         Obstacle::NoWayBack { .. } => {
             format!("bring the previous release back into reach, then {again}")
         }

@@ -126,7 +126,10 @@ fn every_line_of_a_run_is_json_of_the_documented_shape() {
     );
     let run = first.1["run"].as_str().unwrap();
     assert_eq!((last.0.as_str(), &last.1["run"]), ("over", &run.into()));
-    assert_eq!((&last.1["ending"], &last.1["state"]), (&"rolled-back".into(), &"rolled back".into()));
+    assert_eq!(
+        (&last.1["ending"], &last.1["state"]),
+        (&"rolled-back".into(), &"rolled back".into())
+    );
     assert_eq!(last.1["backup"], format!("{run}-before"));
     let mut open = None;
     for (kind, value) in &lines {
@@ -218,7 +221,11 @@ fn a_report_tells_steps_times_and_the_decision_with_its_inputs() {
         "bin/vaultup-sample migrate --data",
         "→ status 0",
     ] {
-        assert!(markdown.output.contains(fragment), "`{fragment}` missing in:\n{}", markdown.output);
+        assert!(
+            markdown.output.contains(fragment),
+            "`{fragment}` missing in:\n{}",
+            markdown.output
+        );
     }
 }
 
@@ -228,7 +235,8 @@ fn without_a_run_there_is_no_report_and_the_answer_says_how_to_begin() {
     let shop = Shop::open(folder.path(), &Programs::beside_this_test().unwrap()).unwrap();
     let ran = shop.vaultup(&["report"]).unwrap();
     expect(&ran, 2);
-    for fragment in ["VU0423", "no run of this stack was begun yet", "`vaultup plan --to VERSION`"] {
+    for fragment in ["VU0423", "no run of this stack was begun yet", "`vaultup plan --to VERSION`"]
+    {
         assert!(ran.errors.contains(fragment), "{}", ran.shown());
     }
 }

@@ -43,9 +43,7 @@ pub fn violations(before: &World, after: &World, machine: &Machine) -> Vec<Strin
         Some(Ending::Held(said)) => {
             let runs = |its: &crate::world::Component| its.running && its.version == plan.to;
             let told = said.contains("failed");
-            if machine.held_by_decision().is_some()
-                && !told
-                && after.components.values().any(runs)
+            if machine.held_by_decision().is_some() && !told && after.components.values().any(runs)
             {
                 found.push("I4: a decision to hold left the next release running".to_owned());
             }

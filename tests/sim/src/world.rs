@@ -274,7 +274,8 @@ impl World {
             }
             Act::Verify(name, version) if self.sabotage != Some(Sabotage::RevertIsNotVerified) => {
                 let its = self.components.get(name);
-                let healthy = its.is_some_and(|its| its.running && version.as_ref() == Some(&its.version));
+                let healthy =
+                    its.is_some_and(|its| its.running && version.as_ref() == Some(&its.version));
                 return if healthy { Ok(Answer::Nothing) } else { Err("not healthy".to_owned()) };
             }
             Act::Survey => return Ok(Answer::Surveyed(self.survey())),

@@ -52,8 +52,10 @@ pub(crate) struct ListArguments {
 
 /// Arguments of `vaultup backup prove`.
 #[derive(Debug, Args)]
-#[command(after_help = "Levels: 0 it exists · 1 structure readable · 2 every byte read · 3 restored \
-    to scratch and queried.\n\nExample:\n  vaultup backup prove 3f9c2a17 --level 3")]
+#[command(
+    after_help = "Levels: 0 it exists · 1 structure readable · 2 every byte read · 3 restored \
+    to scratch and queried.\n\nExample:\n  vaultup backup prove 3f9c2a17 --level 3"
+)]
 pub(crate) struct ProveArguments {
     /// The set's id.
     pub set: String,

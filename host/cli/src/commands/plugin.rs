@@ -60,8 +60,10 @@ pub(crate) struct GrantArguments {
 
 /// Arguments of commands about one plugin.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  vaultup plugin inspect host\n  vaultup plugin revoke host\n  \
-    vaultup plugin remove host")]
+#[command(
+    after_help = "Examples:\n  vaultup plugin inspect host\n  vaultup plugin revoke host\n  \
+    vaultup plugin remove host"
+)]
 pub(crate) struct NameArguments {
     /// The plugin.
     pub name: String,
