@@ -27,6 +27,7 @@
 
 mod asked;
 mod holding;
+mod restoring;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -480,23 +481,6 @@ impl Machine {
         let effect = Effect { number, key, step };
         self.in_flight = Some(effect.clone());
         Some(effect)
-    }
-
-    /// What a restore replaced and no backup set keeps stays where it was set aside.
-    fn leave_out_what_was_not_kept(&mut self) {
-        let Course::Forward { at } = &mut self.course else { return };
-        if self.plan.intent != Intent::Restore {
-            return;
-        }
-        let rest = self.plan.steps.get(*at..).unwrap_or(&[]);
-        let stays = |step: &&Step| match &step.act {
-            Act::DiscardAside(name) => !self.facts.kept_of.contains(name),
-            _ => false,
-        };
-        *at += rest.iter().take_while(stays).count();
-        if *at == self.plan.steps.len() {
-            self.end(Ending::Upgraded);
-        }
     }
 
     fn everything_is_proven(&self) -> bool {

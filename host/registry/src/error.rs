@@ -120,7 +120,11 @@ pub enum Error {
         wider: Vec<String>,
     },
     /// A short name that is not in the bundled set.
-    #[error("no plugin `{reference}` comes with vaultup: {}{}", there(known), meant(nearest.as_ref()))]
+    #[error(
+        "no plugin `{reference}` comes with vaultup: {}{}",
+        there(known),
+        meant(nearest.as_ref())
+    )]
     Unknown {
         /// What was asked for.
         reference: String,

@@ -196,8 +196,8 @@ impl Problem for Error {
                 format!("make {} wait for what it starts", program.display())
             }
             Self::HttpNotGranted { .. } => {
-                "write the host into the setting that names it; `vaultup plugin inspect NAME` shows \
-                 what a plugin may reach"
+                "write the host into the setting that names it; `vaultup plugin inspect NAME` \
+                 shows what a plugin may reach"
                     .to_owned()
             }
             Self::HttpAddressRefused { host, .. } => {
