@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use model::{Code, Exit, Problem};
 
 /// The codes of this crate.
-#[cfg_attr(not(test), expect(dead_code, reason = "for tests and `cargo xtask tidy`"))]
+#[cfg(test)]
 pub(crate) const CODES: &[(u16, &str)] = &[
     (500, "bad-usage"),
     (501, "no-such-code"),
@@ -80,10 +80,18 @@ impl Problem for CliError {
         Some(match self {
             Self::Usage(_) => "`vaultup --help`".to_owned(),
             Self::NoSuchCode(_) => "`vaultup explain` lists all".to_owned(),
-            Self::FileExists(_) => "remove it, or edit it by hand".to_owned(),
+            Self::FileExists(path) => {
+                format!(
+                    "edit it by hand, or `vaultup init --stack-file OTHER` beside `{}`",
+                    path.display()
+                )
+            }
             Self::NotConfirmed(_) => "run it in a terminal, or add `--yes`".to_owned(),
             Self::NothingFound => "`vaultup init --plugin host`".to_owned(),
-            Self::NotWritten { .. } | Self::Start(_) => return None,
+            Self::NotWritten { path, .. } => {
+                format!("`namei -l {}` shows owners and rights", path.display())
+            }
+            Self::Start(_) => "report it with the output of `vaultup --version`".to_owned(),
         })
     }
 

@@ -71,7 +71,8 @@ pub(crate) fn stack_file(name: &Name, found: &[Found]) -> String {
              # within = \"2m\"\n"
         );
     }
-    text.push_str(DATASTORE);
+    let writer = if found.len() == 1 { "app" } else { found[0].plugin.as_str() };
+    text.push_str(&DATASTORE.replace("WRITER", writer));
     text
 }
 
@@ -92,7 +93,7 @@ const DATASTORE: &str = r#"
 # What holds state; without one there is nothing to back up, and no way back of its data.
 # [datastores.data]
 # plugin = "files"
-# written-by = ["app"]
+# written-by = ["WRITER"]
 # proof = 3
 # settings = { path = "data" }
 

@@ -119,7 +119,11 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Fault>>) -> Res
     executor.block_on(future)
 }
 
-fn executable() -> Result<std::path::PathBuf, CliError> {
+/// This program.
+///
+/// # Errors
+/// [`CliError::Start`].
+pub(crate) fn executable() -> Result<std::path::PathBuf, CliError> {
     std::env::current_exe().map_err(|error| CliError::Start(error.to_string()))
 }
 

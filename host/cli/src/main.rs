@@ -12,6 +12,8 @@ mod init;
 mod machinery;
 mod screen;
 mod shell;
+#[cfg(test)]
+mod spoken;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::arguments::{Color, Format, Global};
+use crate::error::CliError;
 
 /// Where output goes and in which form.
 #[derive(Clone, Copy, Debug)]
@@ -188,13 +189,39 @@ impl Told {
     }
 }
 
+/// Whether a command line that cannot be parsed asks for JSON all the same.
+fn asks_for_json(arguments: impl Iterator<Item = String>) -> bool {
+    let arguments: Vec<String> = arguments.collect();
+    let pair =
+        |two: &[String]| matches!(two, [flag, value] if flag == "--format" && value == "json");
+    arguments.windows(2).any(pair) || arguments.iter().any(|text| text == "--format=json")
+}
+
+/// The shell before anything is known of what was asked for.
+fn plain() -> Shell {
+    let terminal = std::io::stderr().is_terminal();
+    let color = terminal && std::env::var_os("NO_COLOR").is_none();
+    Shell { format: Format::Human, color, terminal }
+}
+
 /// What the parser of the command line has to say.
 #[must_use]
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    let wrong = error.use_stderr();
-    let _ = error.print();
-    if wrong {
-        eprintln!("  state: nothing was changed\n  next: `vaultup explain VU0500`");
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::from(Exit::Done.status());
     }
-    ExitCode::from(if wrong { Exit::BadInput.status() } else { Exit::Done.status() })
+    let text = error.render().to_string();
+    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+    if asks_for_json(std::env::args()) {
+        let message = text.lines().next().unwrap_or_default();
+        let problem = CliError::Usage(message.to_owned());
+        if let Ok(line) = serde_json::to_string(&json!({ "error": Told::of(&problem) })) {
+            println!("{line}");
+        }
+    } else {
+        let problem = CliError::Usage(text.to_owned());
+        eprintln!("{}", plain().rendered(&Told::of(&problem)));
+    }
+    ExitCode::from(Exit::BadInput.status())
 }

@@ -27,6 +27,7 @@
 
 mod asked;
 mod holding;
+mod restoring;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -149,6 +150,8 @@ pub struct Machine {
     failure: Option<Failure>,
     decision: Option<Decision>,
     loss_accepted: bool,
+    /// What decisions to hold have stopped, until the run goes on or back.
+    stilled: Vec<Step>,
 }
 
 impl Machine {
@@ -165,6 +168,7 @@ impl Machine {
             failure: None,
             decision: None,
             loss_accepted: false,
+            stilled: Vec::new(),
         };
         let effect = machine.issue();
         (machine, effect)
@@ -340,6 +344,7 @@ impl Machine {
                 *at += 1;
                 if *at == steps.len() {
                     self.course = Course::Forward { at: *then };
+                    self.stilled.clear();
                     if self.remaining().is_empty() {
                         self.end(Ending::Upgraded);
                     }
@@ -419,7 +424,10 @@ impl Machine {
         match choice {
             Choice::Hold(_) => self.stand_still(reason, failed_at),
             _ if steps.is_empty() => self.end(Ending::RolledBack),
-            _ => self.course = Course::Returning { steps, at: 0, failed_at },
+            _ => {
+                self.stilled.clear();
+                self.course = Course::Returning { steps, at: 0, failed_at };
+            }
         }
     }
 
@@ -473,23 +481,6 @@ impl Machine {
         let effect = Effect { number, key, step };
         self.in_flight = Some(effect.clone());
         Some(effect)
-    }
-
-    /// What a restore replaced and no backup set keeps stays where it was set aside.
-    fn leave_out_what_was_not_kept(&mut self) {
-        let Course::Forward { at } = &mut self.course else { return };
-        if self.plan.intent != Intent::Restore {
-            return;
-        }
-        let rest = self.plan.steps.get(*at..).unwrap_or(&[]);
-        let stays = |step: &&Step| match &step.act {
-            Act::DiscardAside(name) => !self.facts.kept_of.contains(name),
-            _ => false,
-        };
-        *at += rest.iter().take_while(stays).count();
-        if *at == self.plan.steps.len() {
-            self.end(Ending::Upgraded);
-        }
     }
 
     fn everything_is_proven(&self) -> bool {

@@ -253,7 +253,7 @@ impl Problem for Error {
             Self::NewerFormat { .. } => {
                 "use the vaultup that wrote it, or a later one: `vaultup --version`".to_owned()
             }
-            Self::Missing { .. } => "`vaultup check` begins".to_owned(),
+            Self::Missing { .. } => "`vaultup plan --to VERSION` begins".to_owned(),
             Self::Poisoned { .. } | Self::WriteFailed { .. } => {
                 "make room or replace the disk, then `vaultup resume`".to_owned()
             }

@@ -247,10 +247,12 @@ impl Problem for Error {
         let text = match self {
             Self::Faults(faults) => faults.first().map_or(String::new(), |f| f.help.clone()),
             Self::ContractTooNew { plugin, .. } => format!(
-                "install a newer vaultup, or an older plugin: `vaultup plugin add {plugin}@VERSION`"
+                "install a newer vaultup, or an older plugin from its file: `vaultup plugin add \
+                 ./{plugin}.wasm`"
             ),
             Self::ContractOtherMajor { plugin, .. } => format!(
-                "install a plugin made for this vaultup: `vaultup plugin add {plugin}@VERSION`"
+                "get the plugin as it is made for this vaultup: `vaultup plugin add \
+                 ./{plugin}.wasm`"
             ),
             Self::UnknownVariable { help, .. } => help.clone(),
             Self::BrokenVariable { .. } => {

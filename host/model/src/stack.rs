@@ -93,7 +93,7 @@ pub const CHECKS_MAX: usize = 100;
 /// The most secrets of a stack.
 pub const SECRETS_MAX: usize = 200;
 /// The most recipients of backups.
-pub const RECIPIENTS_MAX: usize = 64;
+pub const RECIPIENTS_MAX: usize = 32;
 /// How long a changing operation of a component may take, if the stack does not say.
 pub const COMPONENT_WITHIN_DEFAULT: Duration = Duration::from_secs(5 * 60);
 /// How long an operation of a datastore may take, if the stack does not say.

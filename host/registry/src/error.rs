@@ -129,10 +129,16 @@ pub enum Error {
         wider: Vec<String>,
     },
     /// A short name that is not in the bundled set.
-    #[error("no plugin `{reference}` comes with vaultup{}", meant(nearest.as_ref()))]
+    #[error(
+        "no plugin `{reference}` comes with vaultup: {}{}",
+        there(known),
+        meant(nearest.as_ref())
+    )]
     Unknown {
         /// What was asked for.
         reference: String,
+        /// Those that do.
+        known: Vec<Name>,
         /// The bundled one that is spelt most alike.
         nearest: Option<Name>,
     },
@@ -275,20 +281,23 @@ impl Problem for Error {
             Self::Changed { name, source_text, .. } => {
                 format!("`vaultup plugin add {source_text}`, then `vaultup plugin grant {name}`")
             }
-            Self::Unknown { .. } => {
-                "name a file, such as `vaultup plugin add ./host.wasm`; `vaultup plugin list` \
-                 shows what comes with vaultup"
-                    .to_owned()
-            }
+            Self::Unknown { nearest, .. } => match nearest {
+                Some(name) => format!("`vaultup plugin add {name}`"),
+                None => "`vaultup plugin add ./NAME.wasm` adds one from a file".to_owned(),
+            },
             Self::File { path, .. } => format!("check the path `{}`", path.display()),
             Self::Store { path, .. } => {
                 format!("make room or rights at `{}`, then try again", path.display())
             }
             Self::StoreDamaged { path } => {
-                format!("remove `{}`, then `vaultup plugin add` it again", path.display())
+                format!(
+                    "remove `{}`, then `vaultup plugin list` names the source for `vaultup plugin \
+                     add SOURCE`",
+                    path.display()
+                )
             }
-            Self::NameDiffers { found, .. } => {
-                format!("`vaultup plugin remove {found}`, then `vaultup plugin add` it again")
+            Self::NameDiffers { locked, .. } => {
+                format!("`vaultup plugin remove {locked}`, then `vaultup plugin add SOURCE`")
             }
             Self::LockFile { path, .. } => {
                 format!(
@@ -305,6 +314,13 @@ impl Problem for Error {
             Self::Store { .. } | Self::LockFile { .. } => Exit::Failed,
             _ => Exit::BadInput,
         }
+    }
+}
+
+fn there(known: &[Name]) -> String {
+    match known {
+        [] => "none does here".to_owned(),
+        known => known.iter().map(Name::as_str).collect::<Vec<_>>().join(", ") + " do",
     }
 }
 

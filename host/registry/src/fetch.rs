@@ -107,6 +107,7 @@ impl Registry {
         }
         Err(Error::Unknown {
             reference: model::pattern::shown(reference),
+            known: self.bundled.names().cloned().collect(),
             nearest: nearest(reference, self.bundled.names()),
         })
     }

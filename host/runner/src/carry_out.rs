@@ -277,7 +277,7 @@ pub fn request_hold(machinery: &Machinery, stack: &Name) -> Result<journal::Hold
         why: "nobody carries a run of this stack out".to_owned(),
     })?;
     let path = directory.join(HOLD_REQUESTED);
-    std::fs::write(&path, b"").map_err(|source| Error::Unreadable { path, source })?;
+    std::fs::write(&path, b"").map_err(|source| Error::Unwritable { path, source })?;
     Ok(holder)
 }
 

@@ -17,7 +17,6 @@ pub const CODES: &[(u16, &str)] = &[
     (405, "nothing-to-resume"),
     (406, "request-refused"),
     (407, "interface-missing"),
-    (408, "plugin-call-failed"),
     (409, "record-unreadable"),
     (410, "preflight-failed"),
     (411, "backup-failed"),
@@ -92,6 +91,14 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A file cannot be written.
+    #[error("file `{path}` cannot be written")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// What a person wrote is wrong.
     #[error(transparent)]
     Written(#[from] model::Error),
@@ -106,8 +113,13 @@ pub enum Error {
         known: Vec<String>,
     },
     /// There is no way to do it.
-    #[error("{}", first(.0))]
-    NoPlan(Vec<Obstacle>),
+    #[error("{}", first(.obstacles))]
+    NoPlan {
+        /// Everything that stands in the way, gravest first.
+        obstacles: Vec<Obstacle>,
+        /// The command to be typed again when nothing does any more.
+        again: String,
+    },
     /// A saved plan no longer fits.
     #[error("the plan was made for another state: {}", .0.join("; "))]
     PlanChanged(Vec<String>),
@@ -241,19 +253,25 @@ impl Problem for Error {
             Self::NoStackFile(_) => 400,
             Self::SeveralStacks { .. } => 427,
             Self::ReleaseNotFound { .. } => 401,
-            Self::NoPlan(_) => 402,
+            Self::NoPlan { .. } => 402,
             Self::PlanChanged(_) => 403,
             Self::Unfinished { .. } => 404,
             Self::NothingToResume { .. } => 405,
             Self::Refused(_) => 406,
             Self::InterfaceMissing { .. } => 407,
             Self::Record { .. } => 409,
-            Self::Unreadable { .. } => 421,
+            Self::Unreadable { .. } | Self::Unwritable { .. } => 421,
             Self::PlanUnreadable { .. } => 422,
             Self::NoRunYet | Self::NoSuchRun(_) => 423,
             Self::NoSuchSubject { .. } => 425,
             Self::Act { code, .. } => *code,
-            _ => return self.inner().map_or(Code(408), Problem::code),
+            Self::Written(error) => return error.code(),
+            Self::Call(error) => return error.code(),
+            Self::Sandbox(error) => return error.code(),
+            Self::Registry(error) => return error.code(),
+            Self::Journal(error) => return error.code(),
+            Self::Vault(error) => return error.code(),
+            Self::System(error) => return error.code(),
         })
     }
 
@@ -282,9 +300,12 @@ impl Problem for Error {
                 Some(version) => format!("`vaultup plan --to {version}`"),
                 None => "put a `release.toml` into `<releases>/<version>/`".to_owned(),
             },
-            Self::NoPlan(obstacles) => return obstacles.first().map(next_for),
-            Self::PlanChanged(_) => "`vaultup plan` again, read it, and run that".to_owned(),
-            Self::PlanUnreadable { .. } => "`vaultup plan --save` again".to_owned(),
+            Self::NoPlan { obstacles, again } => {
+                return obstacles.first().map(|its| next_for(its, again));
+            }
+            Self::PlanChanged(_) | Self::PlanUnreadable { .. } => {
+                "`vaultup plan --to VERSION --save FILE` again, read it, and run that".to_owned()
+            }
             Self::Unfinished { .. } => "`vaultup status`, then `vaultup resume` or \
                                         `vaultup rollback`"
                 .to_owned(),
@@ -292,11 +313,13 @@ impl Problem for Error {
             Self::NoRunYet => "`vaultup plan --to VERSION`".to_owned(),
             Self::NoSuchRun(_) => "`vaultup status --all`".to_owned(),
             Self::InterfaceMissing { plugin, .. } => format!("`vaultup plugin inspect {plugin}`"),
-            Self::Record { .. } => "use the vaultup that wrote it".to_owned(),
-            Self::NoSuchSubject { .. } => "name one of these".to_owned(),
+            Self::Record { .. } => "use the vaultup that wrote it: `vaultup --version`".to_owned(),
+            Self::NoSuchSubject { .. } => "`vaultup verify` shows all of them".to_owned(),
+            Self::Unreadable { path, .. } | Self::Unwritable { path, .. } => {
+                format!("`namei -l {}` shows owners and rights", path.display())
+            }
             Self::Act { unproven: Some(set), .. } => format!("`vaultup backup prove {set}`"),
-            Self::Act { code, .. } => format!("`vaultup explain {}`", Code(*code)),
-            Self::Unreadable { path, .. } => format!("`ls -l {}`", path.display()),
+            Self::Act { .. } => "`vaultup status`".to_owned(),
             _ => return self.inner().and_then(Problem::next),
         })
     }
@@ -316,6 +339,9 @@ impl Problem for Error {
     }
 }
 
+/// The way back of what no upgrade can begin with.
+const RESTORE: &str = "`vaultup restore SET` brings a set of `vaultup backup list` back";
+
 fn known_releases(known: &[String]) -> String {
     match known {
         [] => "is none".to_owned(),
@@ -331,31 +357,32 @@ fn first(obstacles: &[Obstacle]) -> String {
     first + &rest.concat()
 }
 
-fn next_for(obstacle: &Obstacle) -> String {
+fn next_for(obstacle: &Obstacle, again: &str) -> String {
     match obstacle {
         Obstacle::MixedVersions(_) => {
-            "deploy one release everywhere, then `vaultup check`".to_owned()
+            format!("deploy one release everywhere, then {again}; or {RESTORE}")
         }
         Obstacle::AlreadyThere(_) => "`vaultup verify`".to_owned(),
-        Obstacle::NotFrom { .. } => "upgrade to one of these first".to_owned(),
-        Obstacle::NoWayBack { .. } => {
-            "bring the previous release back into reach, then `vaultup check`".to_owned()
+        Obstacle::NotFrom { .. } => {
+            "upgrade to one of these first: `vaultup plan --to VERSION`".to_owned()
         }
-        Obstacle::Busy { .. } => "wait until it is done, then `vaultup check`".to_owned(),
-        Obstacle::Blocking { .. } => "change the release or the settings".to_owned(),
-        Obstacle::Dirty(_) => "repair the schema by hand, then `vaultup check`".to_owned(),
+        Obstacle::NoWayBack { .. } => {
+            format!("bring the previous release back into reach, then {again}")
+        }
+        Obstacle::Busy { .. } => format!("wait until it is done, then {again}"),
+        Obstacle::Blocking { .. } => format!("change the release or the settings, then {again}"),
+        Obstacle::Dirty(_) => format!("repair the schema by hand, then {again}; or {RESTORE}"),
         Obstacle::NotRestorable(name) => format!("give `{name}` a plugin that exports `restore`"),
-        Obstacle::NoRoom { .. } => "make room, then `vaultup check`".to_owned(),
+        Obstacle::NoRoom { .. } => format!("make room, then {again}"),
         Obstacle::MigrationNotCopyable(_) => {
-            "let the release's command take its data from a variable, then `vaultup rehearse`"
-                .to_owned()
+            format!("let the release's command take its data from a variable, then {again}")
         }
         Obstacle::ChecksNotCopyable { component, checks } => format!(
-            "write the copy's own `[components.{component}.rehearsal]` `{checks}`, or `{checks} = \
-             []` if it is to have none, then `vaultup rehearse`"
+            "write the copy's own `{checks}` under `[components.{component}.rehearsal]` (`[]` if it \
+             is to have none), then {again}"
         ),
         Obstacle::OtherStack { .. } | Obstacle::NotInStack(_) => {
-            "`vaultup backup list`, then `vaultup restore SET` with another".to_owned()
+            "`vaultup backup list` shows the others".to_owned()
         }
         Obstacle::CannotRestore(name) => format!("give `{name}` a plugin that exports `restore`"),
         Obstacle::NotCopyable(name) => format!("add `[….{name}.rehearsal]` to the stack file"),

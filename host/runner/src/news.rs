@@ -22,6 +22,8 @@ pub enum News {
         from: String,
         /// The version that is to run.
         to: String,
+        /// The backup set that it restores, if a person asked for that.
+        restores: Option<String>,
         /// How many steps it has ahead.
         steps: usize,
         /// Whether it goes on after an interruption.
@@ -139,5 +141,12 @@ pub fn ended(effect: &Effect, outcome: &Outcome, elapsed: Duration) -> News {
 /// The news that a run begins or goes on.
 #[must_use]
 pub fn run(id: &str, plan: &Plan, steps: usize, resumed: bool) -> News {
-    News::Run { run: id.to_owned(), from: plan.from.clone(), to: plan.to.clone(), steps, resumed }
+    News::Run {
+        run: id.to_owned(),
+        from: plan.from.clone(),
+        to: plan.to.clone(),
+        restores: plan.restore_from.clone(),
+        steps,
+        resumed,
+    }
 }

@@ -35,7 +35,11 @@ impl Platform {
             rehearsed: &rehearsed,
             intent,
         };
-        plan(question).map_err(Error::NoPlan)
+        let again = match question.intent {
+            Intent::Rehearsal => format!("`vaultup rehearse --to {to}`"),
+            Intent::Upgrade | Intent::Restore => format!("`vaultup check --to {to}`"),
+        };
+        plan(question).map_err(|obstacles| Error::NoPlan { obstacles, again })
     }
 
     /// What must still be so when a plan made now is run.
@@ -61,7 +65,7 @@ impl Platform {
         if changed.is_empty() {
             match self.plan(&saved.to, saved.intent.clone()).await {
                 Ok(now) => changed.extend(differences(saved, &now)),
-                Err(Error::NoPlan(obstacles)) => {
+                Err(Error::NoPlan { obstacles, .. }) => {
                     changed.extend(obstacles.iter().map(ToString::to_string));
                 }
                 Err(error) => return Err(error),
@@ -112,14 +116,14 @@ pub fn read_plan(path: &Path) -> Result<Plan, Error> {
 /// Writes a plan to a file.
 ///
 /// # Errors
-/// [`Error::System`].
+/// [`Error::Unwritable`].
 pub fn save_plan(plan: &Plan, path: &Path) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(plan).map_err(|error| Error::PlanUnreadable {
         path: path.to_owned(),
         reason: error.to_string(),
     })?;
     std::fs::write(path, text + "\n")
-        .map_err(|source| Error::Unreadable { path: path.to_owned(), source })
+        .map_err(|source| Error::Unwritable { path: path.to_owned(), source })
 }
 
 fn differences(saved: &Plan, now: &Plan) -> Vec<String> {

@@ -11,7 +11,7 @@ use engine::restore::{Known, Question, SetFacts, plan};
 use engine::snapshot::{ComponentSnapshot, DatastoreSnapshot, Snapshot};
 use journal::Journal;
 use model::Name;
-use model::contract::{Consistency, Interface, Running, Target, Traffic, WayBack};
+use model::contract::{Consistency, Interface, Running, Schema, Target, Traffic, WayBack};
 use model::release::Release;
 use vault::{BackupSet, SetId, Vault};
 
@@ -79,7 +79,8 @@ impl Platform {
             stopped: &history.stopped,
             held: &history.held,
         };
-        let plan = plan(question).map_err(Error::NoPlan)?;
+        let again = format!("`vaultup restore {id}`");
+        let plan = plan(question).map_err(|obstacles| Error::NoPlan { obstacles, again })?;
         Ok(Prepared { plan, set, interrupted: history.interrupted })
     }
 
@@ -106,7 +107,7 @@ impl Platform {
             if !self.project.stack.datastores.contains_key(&name) {
                 continue;
             }
-            let schema = match self.schema(&name, &Target::Live, releases).await {
+            let schema = match self.datastore_as_it_is(&name, releases).await {
                 Ok(schema) => schema,
                 Err(error) => {
                     snapshot.unseen.insert(name.clone(), told(&error));
@@ -138,6 +139,17 @@ impl Platform {
         let asked = self.plugin(name)?.deploy_way_back(&self.quiet(), &operation).await;
         let way_back = asked.unwrap_or_else(|error| no_way_back(error.to_string()));
         Ok(ComponentSnapshot { running, way_back, preview: None })
+    }
+
+    /// The schema of a datastore that is there: a schema command may answer for one that is not.
+    async fn datastore_as_it_is(
+        &self,
+        name: &Name,
+        releases: Releases<'_>,
+    ) -> Result<Option<Schema>, Error> {
+        let operation = self.operation(&looking(name, releases))?;
+        self.plugin(name)?.backup_estimate(&self.quiet(), &operation).await?;
+        self.schema(name, &Target::Live, releases).await
     }
 
     /// Bytes free where a restore goes; nothing if that cannot be told.

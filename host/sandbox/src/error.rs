@@ -304,7 +304,8 @@ impl Problem for CallError {
         let plugin = &self.context().plugin;
         Some(match self {
             Self::Plugin { error: PluginError::InvalidSettings(_), .. } => {
-                "correct the settings in the stack file, then `vaultup check`".to_owned()
+                "correct the settings in the stack file, then `vaultup check --to VERSION`"
+                    .to_owned()
             }
             Self::Plugin { error: PluginError::Denied(_), .. } => {
                 format!("`vaultup plugin inspect {plugin}` shows what it may do")

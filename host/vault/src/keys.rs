@@ -20,8 +20,8 @@ use age::x25519;
 use crate::durable;
 use crate::error::Error;
 
-/// How many recipients a stack may have. Each adds about 100 bytes to every artifact.
-pub const RECIPIENTS_MAX: usize = 32;
+/// How many recipients a stack may have: what its file takes, the vault takes as well.
+pub use model::stack::RECIPIENTS_MAX;
 
 /// Where the keys came from, for the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]

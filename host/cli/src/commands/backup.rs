@@ -33,6 +33,8 @@ pub(crate) enum BackupCommand {
 
 /// Arguments of `vaultup backup create`.
 #[derive(Debug, Args)]
+#[command(after_help = "Writers are not stopped: a datastore that cannot be copied at one moment \
+    while they write must be\nquiet.\n\nExample:\n  vaultup backup create")]
 pub(crate) struct CreateArguments {
     /// The project.
     #[command(flatten)]
@@ -41,6 +43,7 @@ pub(crate) struct CreateArguments {
 
 /// Arguments of `vaultup backup list`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  vaultup backup list --format json")]
 pub(crate) struct ListArguments {
     /// The project.
     #[command(flatten)]
@@ -49,8 +52,10 @@ pub(crate) struct ListArguments {
 
 /// Arguments of `vaultup backup prove`.
 #[derive(Debug, Args)]
-#[command(after_help = "Levels: 1 structure readable · 2 every byte read · 3 restored to scratch \
-    and queried.\n\nExample:\n  vaultup backup prove 3f9c2a17 --level 3")]
+#[command(
+    after_help = "Levels: 0 it exists · 1 structure readable · 2 every byte read · 3 restored \
+    to scratch and queried.\n\nExample:\n  vaultup backup prove 3f9c2a17 --level 3"
+)]
 pub(crate) struct ProveArguments {
     /// The set's id.
     pub set: String,

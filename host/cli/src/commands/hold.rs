@@ -16,7 +16,8 @@ use crate::shell::Shell;
 /// Arguments of `vaultup hold`.
 #[derive(Debug, Args)]
 #[command(after_help = "The run stops before its next step with everything kept safe; \
-    `vaultup resume` goes on.")]
+    `vaultup resume` goes on.\nWhat runs goes on running: only a decision to hold (see `vaultup \
+    rollback --help`) stops the new\nrelease.\n\nExample:\n  vaultup hold")]
 pub(crate) struct HoldArguments {
     /// The project.
     #[command(flatten)]

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use clap::Args;
 use model::{Exit, Name};
+use registry::Bundled;
 use serde_json::json;
 
 use crate::arguments::Global;
 use crate::error::{CliError, Fault};
 use crate::init::{Found, find, stack_file};
-use crate::machinery::plugin_name;
+use crate::machinery::{executable, plugin_name};
 use crate::shell::Shell;
 
 /// Arguments of `vaultup init`.
@@ -64,8 +65,15 @@ pub(crate) fn execute(
     shell.answer(&json!({ "written": path, "found": seen }), || {
         format!("wrote {} from {}", path.display(), seen.join(", "))
     });
-    let plugins = found.iter().map(|its| format!("`vaultup plugin add {}`", its.plugin));
-    shell.note(&format!("  next: read it, then {}", plugins.collect::<Vec<_>>().join(", ")));
+    let bundled = Bundled::beside(&executable()?);
+    let next = found.iter().map(|its| match bundled.find(&its.plugin) {
+        Some(_) => format!("`vaultup plugin add {}`", its.plugin),
+        None => format!(
+            "`vaultup plugin add ./{0}.wasm`, because no plugin `{0}` comes with this vaultup",
+            its.plugin
+        ),
+    });
+    shell.note(&format!("  next: read it, then {}", next.collect::<Vec<_>>().join(", ")));
     Ok(Exit::Done)
 }
 

@@ -49,6 +49,7 @@ pub(crate) struct AddArguments {
 
 /// Arguments of `vaultup plugin grant`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  vaultup plugin grant host")]
 pub(crate) struct GrantArguments {
     /// The plugin.
     pub name: String,
@@ -59,6 +60,10 @@ pub(crate) struct GrantArguments {
 
 /// Arguments of commands about one plugin.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  vaultup plugin inspect host\n  vaultup plugin revoke host\n  \
+    vaultup plugin remove host"
+)]
 pub(crate) struct NameArguments {
     /// The plugin.
     pub name: String,
@@ -131,19 +136,23 @@ async fn add(
     let name = manifest.name.clone();
     let digest = fetched.inspected.digest.clone();
     machinery.sandbox.compile(&fetched.bytes, &digest, &machinery.compiler).await?;
-    let installed = lock_file::change(path, |lock| registry.install(lock, &fetched))?;
+    // Tried on a copy first: whoever says no finds the lock file as it was.
+    let installed = registry.install(&mut lock_file::read(path)?, &fetched)?;
     let head = format!("{name} {}: {}", manifest.version, manifest.description);
     shell.note(&shell.paint(Paint::Bold, &head));
     shell.note(&format!("  {digest}"));
     if !installed.to_grant.is_empty() {
         installed.to_grant.iter().for_each(|need| shell.note(&format!("  {need}")));
         if !arguments.yes && !shell.confirm("allow this?") {
-            let message = format!("{name} is installed, but may do nothing");
+            let message = format!("{name} was not added and may do nothing");
             return Err(CliError::NotConfirmed(message).into());
         }
-        let (now, by) = (machinery.clock.now(), by(machinery));
-        lock_file::change(path, |lock| registry.grant(lock, &name, now, &by))?;
     }
+    let (now, by) = (machinery.clock.now(), by(machinery));
+    lock_file::change(path, |lock| {
+        registry.install(lock, &fetched)?;
+        if installed.to_grant.is_empty() { Ok(()) } else { registry.grant(lock, &name, now, &by) }
+    })?;
     shell.answer(&json!({ "plugin": name, "digest": digest, "granted": true }), || {
         format!("{name} may be used")
     });
@@ -210,6 +219,9 @@ fn inspect(
             format!("  exports   {}", exports.join(", ")),
         ];
         lines.extend(needs.describe().into_iter().map(|need| format!("  {need}")));
+        lines.push("  settings".to_owned());
+        let schema = serde_json::to_string_pretty(&manifest.settings).unwrap_or_default();
+        lines.extend(schema.lines().map(|line| format!("    {line}")));
         lines.join("\n")
     });
     Ok(Exit::Done)

@@ -14,7 +14,13 @@ use crate::shell::Shell;
 
 /// Arguments of `vaultup rollback`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  vaultup rollback\n  vaultup rollback --accept-loss")]
+#[command(
+    after_help = "What is observed decides: redeploy, redeploy and keep the data, or restore \
+    and redeploy. Where none\nmay be taken without a person, the run holds: the new release is \
+    stopped and requests are held\nback, and from there `vaultup rollback --accept-loss`, `vaultup \
+    resume` and `vaultup restore SET`\ngo on.\n\nExamples:\n  vaultup rollback\n  \
+    vaultup rollback --accept-loss"
+)]
 pub(crate) struct RollbackArguments {
     /// Restore even if that loses more than the loss budget of the stack file.
     #[arg(long)]

@@ -42,8 +42,15 @@ pub(crate) fn execute(
     let project = project(global, &arguments.project)?;
     let machinery = gather(Arc::new(Silence))?;
     let stack = &project.stack.name;
-    if !arguments.yes && !shell.confirm(&format!("take the lock of {stack} away?")) {
-        return Err(CliError::NotConfirmed("the lock was not taken away".to_owned()).into());
+    let (question, refused) = match arguments.set_journal_aside {
+        true => (
+            format!("put the journal of {stack} away? no run in it can go on afterwards"),
+            "the journal stays where it is",
+        ),
+        false => (format!("take the lock of {stack} away?"), "the lock was not taken away"),
+    };
+    if !arguments.yes && !shell.confirm(&question) {
+        return Err(CliError::NotConfirmed(refused.to_owned()).into());
     }
     if arguments.set_journal_aside {
         let path = set_journal_aside(&machinery, stack)?;

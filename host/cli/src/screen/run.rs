@@ -151,11 +151,15 @@ impl Listener for Screen {
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match news {
-            News::Run { run, from, to, steps, resumed } => {
+            News::Run { run, from, to, restores, steps, resumed } => {
                 state.from.clone_from(from);
                 state.to.clone_from(to);
                 let verb = if *resumed { "goes on" } else { "begins" };
-                let text = format!("{from} → {to}: run {run} {verb}, {steps} steps ahead");
+                let what = match restores {
+                    Some(set) => format!("restore {set}"),
+                    None => format!("{from} → {to}"),
+                };
+                let text = format!("{what}: run {run} {verb}, {steps} steps ahead");
                 self.shell.note(&self.shell.paint(Paint::Bold, &text));
             }
             News::Begun { phase, subject, .. } => self.begin(&mut state, phase, subject),

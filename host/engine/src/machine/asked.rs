@@ -38,7 +38,7 @@ impl Machine {
         let Some(stopped) = stopped.take() else { return Err(refused) };
         self.course = match stopped {
             Course::Surveying { failed_at } => Course::Forward { at: failed_at },
-            Course::Holding { steps, failed_at, .. } => self.reopening(&steps, failed_at),
+            Course::Holding { failed_at, .. } => self.reopening(failed_at),
             other => other,
         };
         self.failure = None;

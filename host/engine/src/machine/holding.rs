@@ -9,6 +9,8 @@ impl Machine {
     /// Leaves nothing of the next release running, then holds.
     pub(super) fn stand_still(&mut self, reason: String, failed_at: usize) {
         let steps = way_back::stand_still(&self.plan, &self.facts);
+        let new = steps.iter().filter(|step| !self.stilled.contains(step)).cloned();
+        self.stilled.extend(new.collect::<Vec<_>>());
         self.course = Course::Holding { steps, at: 0, reason, failed_at };
         self.end_if_still();
     }
@@ -26,9 +28,9 @@ impl Machine {
     }
 
     /// Starts again what holding had stopped, and then goes on where it failed.
-    pub(super) fn reopening(&self, stilled: &[Step], failed_at: usize) -> Course {
+    pub(super) fn reopening(&self, failed_at: usize) -> Course {
         let then = self.taken_up_at(failed_at);
-        match way_back::start_again(&self.plan, stilled, then) {
+        match way_back::start_again(&self.plan, &self.stilled, then) {
             steps if steps.is_empty() => Course::Forward { at: then },
             steps => Course::Reopening { steps, at: 0, then },
         }
@@ -39,8 +41,9 @@ impl Machine {
         if *at < steps.len() {
             return;
         }
-        let stopped = way_back::components_of(steps, |act| matches!(act, Act::Stop(_)));
-        let held = way_back::components_of(steps, |act| matches!(act, Act::HoldTraffic(_)));
+        let of = |wanted: fn(&Act) -> bool| way_back::components_of(&self.stilled, wanted);
+        let stopped = of(|act| matches!(act, Act::Stop(_)));
+        let held = of(|act| matches!(act, Act::HoldTraffic(_)));
         let mut said = reason.clone();
         if !stopped.is_empty() {
             said.push_str(&format!("; {stopped} {} was stopped", self.plan.to));

@@ -1,3 +1,5 @@
+//! A restore is planned however broken the stack is, and removes nothing that no set keeps.
+
 #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,7 +11,7 @@ use crate::record::Ran;
 use crate::writer::Writer;
 
 /// The most commands that are kept of one effect; the journal's record must stay small.
-const COMMANDS_MAX: usize = 200;
+pub(super) const COMMANDS_MAX: usize = 200;
 
 /// Hears what a plugin does during an effect.
 pub struct Ear {

@@ -196,7 +196,9 @@ impl Problem for Error {
                 format!("make {} wait for what it starts", program.display())
             }
             Self::HttpNotGranted { .. } => {
-                "write the host into the settings, or `vaultup plugin grant`".to_owned()
+                "write the host into the setting that names it; `vaultup plugin inspect NAME` \
+                 shows what a plugin may reach"
+                    .to_owned()
             }
             Self::HttpAddressRefused { host, .. } => {
                 format!("`getent hosts {host}` shows how the name resolves here")

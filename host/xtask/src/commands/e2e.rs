@@ -15,7 +15,7 @@ use crate::tally::{self, Tally};
 use crate::workspace::Workspace;
 
 /// The suites that need nothing but this machine.
-const ON_THIS_MACHINE: [&str; 2] = ["host", "restore"];
+const ON_THIS_MACHINE: [&str; 3] = ["host", "restore", "live"];
 
 /// One suite.
 struct Suite {
@@ -44,6 +44,11 @@ const SUITES: &[Suite] = &[
         name: "databases",
         summary: "PostgreSQL and a MongoDB server: backups, proofs, restores, kills, damage",
         run: |workspace| test_program(workspace, "databases", None),
+    },
+    Suite {
+        name: "live",
+        summary: "signals, a second process beside a run, JSON lines, reports",
+        run: |workspace| test_program(workspace, "live"),
     },
 ];
 

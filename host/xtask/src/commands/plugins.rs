@@ -36,7 +36,19 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     for plugin in plugins {
         finish(workspace, plugin).with_context(|| format!("cannot finish `{}`", plugin.name))?;
     }
-    Ok(())
+    put_beside_programs(&workspace.target.join("debug"))
+}
+
+/// An installed vaultup has its plugins in `plugins/` beside it; so has the one that was built.
+fn put_beside_programs(programs: &Path) -> Result<()> {
+    let link = programs.join("plugins");
+    fs::create_dir_all(programs)?;
+    match std::os::unix::fs::symlink("../plugins", &link) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(error).with_context(|| format!("cannot make {}", link.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Embeds the manifest of a plugin that was compiled.
