@@ -8,6 +8,6 @@ mod databases;
 mod programs;
 mod shop;
 
-pub use databases::{PostgresServer, PostgresShop};
+pub use databases::{MongoServer, MongoShop, PostgresServer, PostgresShop};
 pub use programs::Programs;
 pub use shop::{Ran, Shop};

@@ -129,7 +129,7 @@ fn bytes_below(folder: &Path) -> Result<u64> {
 }
 
 /// The public half of a key pair that is made for this run.
-fn recipient(folder: &Path) -> Result<String> {
+pub(super) fn recipient(folder: &Path) -> Result<String> {
     let identity: PathBuf = folder.join("identity");
     if identity.exists() {
         fs::remove_file(&identity)?;
@@ -141,7 +141,7 @@ fn recipient(folder: &Path) -> Result<String> {
 }
 
 /// Installs with Debian's packages what is missing of the pipe.
-fn install_tools() -> Result<()> {
+pub(super) fn install_tools() -> Result<()> {
     let missing: Vec<&str> = TOOLS
         .iter()
         .filter(|(tool, _)| !process::exists(tool))
