@@ -18,11 +18,27 @@ pub const STACK_FILE: &str = "vaultup.toml";
 /// The name of a release's file, below `<releases>/<version>/`.
 pub const RELEASE_FILE: &str = "release.toml";
 
+/// Where a stack was described.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In a stack file.
+    File,
+    /// In flags.
+    Flags {
+        /// `--plugin`.
+        plugin: Name,
+        /// `--set`, as keys and values.
+        sets: Vec<(String, String)>,
+    },
+}
+
 /// A stack file with what belongs to it.
 #[derive(Clone, Debug)]
 pub struct Project {
     /// The directory that relative paths begin in: that of the stack file. Absolute.
     pub directory: PathBuf,
+    /// Where the stack was described.
+    pub origin: Origin,
     /// The stack.
     pub stack: Stack,
     /// Where everything stands in the stack file.
@@ -50,7 +66,7 @@ impl Project {
         let directory = parent_of(stack_file)?;
         let lock = registry::lock_file::read(&directory.join(LOCK_FILE))?;
         let files = BTreeMap::from([(name_of(stack_file), digest(text.as_bytes()))]);
-        Ok(Self { directory, stack, places, lock, files })
+        Ok(Self { directory, origin: Origin::File, stack, places, lock, files })
     }
 
     /// A project without a stack file, from `--plugin` and `--set`.
@@ -67,7 +83,8 @@ impl Project {
         let lock = registry::lock_file::read(&directory.join(LOCK_FILE))?;
         let said: Vec<String> = sets.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let files = BTreeMap::from([("--set".to_owned(), digest(said.join("\n").as_bytes()))]);
-        Ok(Self { directory, stack, places, lock, files })
+        let origin = Origin::Flags { plugin: plugin.clone(), sets: sets.to_vec() };
+        Ok(Self { directory, origin, stack, places, lock, files })
     }
 
     /// Where releases lie.
@@ -88,7 +105,8 @@ impl Project {
         versions
     }
 
-    /// Reads a release and notes its digest.
+    /// Reads a release and notes its digest. Without a stack file, a version of which there is no
+    /// release file is a release that says nothing of itself.
     ///
     /// # Errors
     /// [`Error::ReleaseNotFound`] naming those that exist; [`Error::Written`] when its file is
@@ -100,6 +118,12 @@ impl Project {
             Ok(text) if plain => text,
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::Unreadable { path, source: error });
+            }
+            _ if plain && self.origin != Origin::File => {
+                return Ok(Release::parse(
+                    &format!("format = 1\nversion = \"{version}\"\n"),
+                    "--to",
+                )?);
             }
             _ => {
                 return Err(Error::ReleaseNotFound {

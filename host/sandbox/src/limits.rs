@@ -191,7 +191,7 @@ fn grow(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+    #![expect(clippy::panic, clippy::unwrap_used, reason = "a failing test may panic")]
 
     use wasmtime::component::{Component, Linker};
     use wasmtime::{Engine, Store};
@@ -297,8 +297,17 @@ mod tests {
     }
 
     #[test]
-    fn recursion_without_end_is_the_stack_limit() {
-        let module = "(func $deeper (call $deeper)) (start $deeper)";
-        assert_eq!(limit_of(&with_modules(module, 1)), Limit::Stack);
+    fn recursion_goes_as_deep_as_the_stack_allows_and_no_deeper() {
+        let recursion = |depth: usize| {
+            let deeper = "(func $deeper (param i32) (if (local.get 0) (then \
+                          (call $deeper (i32.sub (local.get 0) (i32.const 1))))))";
+            let start = format!("(func $start (call $deeper (i32.const {depth}))) (start $start)");
+            with_modules(&format!("{deeper} {start}"), 1)
+        };
+        // A frame of this function takes between 16 and 64 bytes.
+        instantiate(&recursion(WASM_STACK_BYTES_MAX / 64)).unwrap();
+        assert_eq!(limit_of(&recursion(WASM_STACK_BYTES_MAX / 16 + 1)), Limit::Stack);
+        let endless = "(func $deeper (call $deeper)) (start $deeper)";
+        assert_eq!(limit_of(&with_modules(endless, 1)), Limit::Stack);
     }
 }

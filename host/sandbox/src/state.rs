@@ -12,7 +12,7 @@ use model::settings::{at, secrets_in, texts_in};
 use serde_json::Value;
 use system::files::Root;
 use wasmtime::component::{ResourceTable, ResourceTableError};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::bindings::host::vaultup::plugin::types as wit;
 use crate::call::{Effect, Function};
@@ -84,11 +84,7 @@ impl State {
         let log = Log::new(Arc::clone(&session.observer), Arc::clone(&session.redactor));
         let log = Arc::new(log);
         let said = Stream::new(&log, LogLevel::Debug);
-        let wasi = WasiCtx::builder()
-            .stdout(Stream::new(&log, LogLevel::Debug))
-            .stderr(said.clone())
-            .max_random_size(RANDOM_BYTES_MAX)
-            .build();
+        let wasi = wasi().stdout(Stream::new(&log, LogLevel::Debug)).stderr(said.clone()).build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         let limiter = Limiter::default();
@@ -110,6 +106,13 @@ impl State {
     pub(crate) fn said(&self) -> Stream {
         self.said.clone()
     }
+}
+
+/// What a language runtime gets: no environment, no arguments, no directory, no network.
+pub(crate) fn wasi() -> WasiCtxBuilder {
+    let mut builder = WasiCtx::builder();
+    builder.max_random_size(RANDOM_BYTES_MAX);
+    builder
 }
 
 impl WasiView for State {

@@ -87,6 +87,11 @@ pub trait UnderWay {
     /// # Errors
     /// If the host gave up on it.
     fn next_line(&self) -> Result<Option<process::Line>, Error>;
+    /// `running.ended`.
+    ///
+    /// # Errors
+    /// If the host gave up on it.
+    fn ended(&self) -> Result<bool, Error>;
     /// `running.finish`.
     ///
     /// # Errors
@@ -196,6 +201,9 @@ mod component {
     impl UnderWay for Running {
         fn next_line(&self) -> Result<Option<process::Line>, Error> {
             Ok(self.0.next_line()?)
+        }
+        fn ended(&self) -> Result<bool, Error> {
+            Ok(self.0.ended()?)
         }
         fn finish(&self) -> Result<process::Exit, Error> {
             Ok(self.0.finish()?)

@@ -363,6 +363,14 @@ impl Running {
         self.inner.next_line()
     }
 
+    /// Whether it has ended, without waiting, so that a plugin can look at the platform meanwhile.
+    ///
+    /// # Errors
+    /// If the host gave up on the command.
+    pub fn has_ended(&self) -> Result<bool, Error> {
+        self.inner.ended()
+    }
+
     /// Waits for the end. Lines that were not read are dropped.
     ///
     /// # Errors

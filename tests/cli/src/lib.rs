@@ -1,13 +1,18 @@
-//! The stage on which tests, the demonstration and the benches play: a folder with the sample
-//! application in three releases, a stack file, and a vaultup that keeps everything in there.
+//! The stages on which tests, the demonstration and the benches play: a folder with the sample
+//! application in three releases, a stack file, and a vaultup that keeps everything in there; and a
+//! real Kubernetes with a namespace for each test.
 //!
-//! Nothing outside the folder is touched, the application listens on a loopback port of its own,
-//! and it is stopped when the stage is dropped.
+//! Nothing outside the folder and the namespace is touched, servers listen on loopback ports of
+//! their own, and everything is stopped when its stage is dropped.
 
+mod cluster;
 mod databases;
+mod figure;
 mod programs;
 mod shop;
 
+pub use cluster::{Cluster, Namespace};
 pub use databases::{MongoServer, MongoShop, PostgresServer, PostgresShop};
+pub use figure::figure;
 pub use programs::Programs;
 pub use shop::{Ran, Shop};

@@ -10,6 +10,8 @@
 //!     VERSION                 «1.0.0»
 //!     bin/vaultup-sample      this program
 //!     faults.toml             optional: how this release misbehaves, see `faults`
+//! run/
+//!   invocations               optional: what was really done, see `invocations`
 //! ```
 //!
 //! `<release>/bin/vaultup-sample` reads `<release>/VERSION`. The kernel resolves the path of the
@@ -67,6 +69,7 @@ mod control;
 mod failure;
 mod faults;
 mod install;
+mod invocations;
 mod metrics;
 mod migrate;
 mod migrations;
@@ -89,7 +92,11 @@ use crate::arguments::Arguments;
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
-    let outcome = Arguments::parse(std::env::args_os().skip(1)).and_then(|a| carry_out(&a));
+    let outcome = Arguments::parse(std::env::args_os().skip(1)).and_then(|arguments| {
+        let code = carry_out(&arguments)?;
+        invocations::note(arguments.command(), code)?;
+        Ok(code)
+    });
     match outcome {
         Ok(code) => code,
         Err(error) => {

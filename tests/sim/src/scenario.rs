@@ -152,7 +152,11 @@ impl Scenario {
             };
             Some((name, seen))
         });
-        Snapshot { components: running.collect(), datastores: schemas.collect() }
+        Snapshot {
+            components: running.collect(),
+            datastores: schemas.collect(),
+            ..Snapshot::default()
+        }
     }
 }
 

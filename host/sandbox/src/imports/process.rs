@@ -88,6 +88,11 @@ impl wit::HostRunning for State {
         }))
     }
 
+    async fn ended(&mut self, command: Resource<RunningCommand>) -> Granting<bool> {
+        let command = self.table.get_mut(&command)?;
+        Ok(command.running.as_ref().is_none_or(Running::has_ended))
+    }
+
     async fn finish(&mut self, command: Resource<RunningCommand>) -> Granting<wit::Exit> {
         let command = self.table.get_mut(&command)?;
         Ok(exit(command.finished().await?.exit))

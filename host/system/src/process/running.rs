@@ -87,6 +87,12 @@ impl Running {
         self.lines.recv().await
     }
 
+    /// Whether it has ended, without waiting.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.outcome.is_finished()
+    }
+
     /// Waits for the end. Lines that were not taken are dropped.
     ///
     /// # Errors

@@ -17,8 +17,8 @@ use anyhow::{Result, ensure};
 use stage::{PostgresShop, Programs};
 
 use super::Figures;
-use super::backup::{install_tools, recipient};
 use super::statistics::{in_turns, median_ms, median_ratio};
+use super::tools;
 use crate::process::{self, Measured};
 use crate::screen;
 use crate::workspace::Workspace;
@@ -61,7 +61,7 @@ pub(super) fn of_1_gibibyte(workspace: &Workspace) -> Result<Figures> {
 
 /// Ratios to pipe, runbook and raw restore, each above 1 where vaultup is faster; MiB of memory.
 fn measure(workspace: &Workspace, bytes: u64) -> Result<[f64; 4]> {
-    install_tools()?;
+    tools::install()?;
     let folder = workspace.scratch("bench/databases");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
@@ -72,19 +72,19 @@ fn measure(workspace: &Workspace, bytes: u64) -> Result<[f64; 4]> {
     let shop = PostgresShop::open(&stack, &Programs::below(&workspace.target)?, 1)?;
     fill(&shop, bytes / ROW_BYTES)?;
     shop.rewrite_stack("written-by = [\"api\"]", "written-by = [\"api\"]\nproof = 0")?;
-    let recipient = recipient(&folder)?;
+    let key = tools::make_key(&folder)?;
     let file = folder.join("file");
     let sides = Sides { shop: &shop, file: &file };
     let (ours, pipe) = in_turns(
         ROUNDS,
         || sides.vaultup(&["backup", "create"]),
-        || sides.shell(PIPE, &recipient),
+        || sides.shell(PIPE, &key.recipient),
     )?;
     let memory = ours.iter().map(|one| one.memory_bytes_max).max().unwrap_or_default();
-    let runbook = sides.shell(RUNBOOK, &recipient)?;
-    sides.shell(PIPE, &recipient)?;
+    let runbook = sides.shell(RUNBOOK, &key.recipient)?;
+    sides.shell(PIPE, &key.recipient)?;
     let set = shop.back_up()?;
-    let identity = folder.join("identity").display().to_string();
+    let identity = key.identity.display().to_string();
     let (proofs, restores) = in_turns(
         ROUNDS,
         || sides.vaultup(&["backup", "prove", &set, "--level", "3"]),

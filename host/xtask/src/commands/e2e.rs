@@ -5,6 +5,8 @@
 //! A suite is a test program in `tests/cli` with `test = false` in its entry in the manifest, so
 //! that a plain `cargo test` neither needs the real binary nor servers.
 
+use std::ffi::OsString;
+
 use anyhow::{Result, bail};
 
 use super::build;
@@ -12,11 +14,8 @@ use crate::screen;
 use crate::tally::{self, Tally};
 use crate::workspace::Workspace;
 
-/// The suite that needs nothing but this machine.
-const ON_THIS_MACHINE: &str = "host";
-
-/// The suite with real database servers.
-const DATABASES: &str = "databases";
+/// The suites that need nothing but this machine.
+const ON_THIS_MACHINE: [&str; 2] = ["host", "restore"];
 
 /// One suite.
 struct Suite {
@@ -27,14 +26,24 @@ struct Suite {
 
 const SUITES: &[Suite] = &[
     Suite {
-        name: ON_THIS_MACHINE,
+        name: "host",
         summary: "the sample application as plain programs on this machine",
-        run: |workspace| test_program(workspace, ON_THIS_MACHINE),
+        run: |workspace| test_program(workspace, "host", None),
     },
     Suite {
-        name: DATABASES,
+        name: "restore",
+        summary: "restoring by hand what is broken, and what a decision to hold leaves",
+        run: |workspace| test_program(workspace, "restore", None),
+    },
+    Suite {
+        name: "kubernetes",
+        summary: "helm releases and workloads on a real cluster (root, go and npm)",
+        run: on_kubernetes,
+    },
+    Suite {
+        name: "databases",
         summary: "PostgreSQL and a MongoDB server: backups, proofs, restores, kills, damage",
-        run: |workspace| test_program(workspace, DATABASES),
+        run: |workspace| test_program(workspace, "databases", None),
     },
 ];
 
@@ -53,9 +62,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     total.close()
 }
 
-/// The suite that needs no servers, as a part of `cargo xtask test`. Everything must be built.
+/// The suites that need no servers, as a part of `cargo xtask test`. Everything must be built.
 pub(crate) fn on_this_machine(workspace: &Workspace) -> Result<Tally> {
-    test_program(workspace, ON_THIS_MACHINE)
+    let mut total = Tally::default();
+    for name in ON_THIS_MACHINE {
+        total.add(test_program(workspace, name, None)?);
+    }
+    Ok(total)
+}
+
+/// Starts a cluster for the suite; it is stopped whatever becomes of the tests.
+fn on_kubernetes(workspace: &Workspace) -> Result<Tally> {
+    let cluster = screen::step("cluster", || stage::Cluster::start(&workspace.root))?;
+    test_program(workspace, "kubernetes", Some(cluster.variable()))
 }
 
 fn select(arguments: &[String]) -> Result<Vec<&'static Suite>> {
@@ -70,8 +89,13 @@ fn select(arguments: &[String]) -> Result<Vec<&'static Suite>> {
 }
 
 /// Runs the test program of this name. `--workspace` selects the same features as everywhere else.
-fn test_program(workspace: &Workspace, name: &str) -> Result<Tally> {
+fn test_program(
+    workspace: &Workspace,
+    name: &str,
+    variable: Option<(&str, OsString)>,
+) -> Result<Tally> {
     let mut command = workspace.cargo();
+    command.envs(variable);
     command.args(["test", "--workspace", "--no-fail-fast", "--test", name]);
     tally::run(&mut command, &workspace.scratch("e2e"))
 }

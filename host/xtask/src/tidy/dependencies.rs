@@ -54,15 +54,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("vaultup-sdk", &[]),
+    ("vaultup-kubectl", &["vaultup-sdk"]),
     ("vaultup-evil", &["vaultup-sdk"]),
     ("vaultup-sample", &[]),
     ("vaultup-sim", &["vaultup-engine", "vaultup-model"]),
     ("vaultup-tests-cli", &[]),
     ("xtask", &["vaultup-tests-cli"]),
 ];
-/// Plugins know what a stranger's plugin could know.
+/// Plugins know what a stranger's plugin could know, and what they share among themselves.
 const PLUGIN_PREFIX: &str = "vaultup-plugin-";
-const PLUGIN_ARROWS: &[&str] = &["vaultup-sdk"];
+const PLUGIN_ARROWS: &[&str] = &["vaultup-kubectl", "vaultup-sdk"];
 /// Tests of the whole may look into every room.
 const TESTS: &str = "tests/";
 

@@ -113,6 +113,10 @@ impl UnderWay for Ended {
         Ok(self.lines.borrow_mut().pop_front())
     }
 
+    fn ended(&self) -> Result<bool, Error> {
+        Ok(true)
+    }
+
     fn finish(&self) -> Result<Exit, Error> {
         Ok(self.exit)
     }

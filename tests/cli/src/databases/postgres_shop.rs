@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::PostgresServer;
 use super::postgres::{PASSWORD, output};
 use crate::programs::Programs;
-use crate::shop::{RELEASES, Ran, free_port, ran};
+use crate::shop::{RELEASES, Ran, free_port};
 
 /// The user and the database of the shop.
 const SHOP: &str = "shop";
@@ -130,7 +130,7 @@ impl PostgresShop {
     /// # Errors
     /// When it cannot be started.
     pub fn vaultup(&self, arguments: &[&str]) -> Result<Ran> {
-        Ok(ran(self.command(arguments).output()?))
+        Ok(Ran::of(self.command(arguments).output()?))
     }
 
     /// Takes a backup by hand, proven as the stack file asks; its id.

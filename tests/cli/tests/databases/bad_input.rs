@@ -70,7 +70,9 @@ fn a_backup_of_another_database_is_not_put_in_the_place_of_this_one() {
     let (shop, _folder) = shop_at("1.0.0");
     let set = shop.back_up().unwrap();
     shop.server.psql("postgres", "CREATE DATABASE other OWNER shop").unwrap();
-    shop.server.psql("other", "CREATE TABLE a AS SELECT 1 AS b").unwrap();
+    shop.server
+        .psql("other", "CREATE TABLE a AS SELECT 1 AS b; ALTER TABLE a OWNER TO shop")
+        .unwrap();
     let settings = "database = \"shop\"\npassword = { secret = \"shop\" }\n\
         sessions = \"refuse\"\ncheck = [\"SELECT count(*) FROM orders\"]";
     let others = "database = \"other\"\npassword = { secret = \"shop\" }";

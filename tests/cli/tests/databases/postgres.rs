@@ -106,7 +106,8 @@ fn everything(shop: &PostgresShop) -> String {
     let rest = "SELECT last_value, is_called FROM tickets; SELECT nextval('tickets');
         SELECT setval('tickets', 5007); SELECT convert_from(lo_get(4711), 'UTF8');
         SELECT setconfig FROM pg_db_role_setting JOIN pg_database ON oid = setdatabase;
-        SELECT shobj_description(oid, 'pg_database'), datacl, pg_get_userbyid(datdba)
+        SELECT shobj_description(oid, 'pg_database'),
+        ARRAY(SELECT one::text FROM unnest(datacl) AS one ORDER BY 1), pg_get_userbyid(datdba)
         FROM pg_database WHERE datname = 'shop'";
     format!("{}\n{}", dump.join("\n"), shop.server.psql("shop", rest).unwrap())
 }

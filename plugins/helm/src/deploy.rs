@@ -1,0 +1,196 @@
+//! The interface `deploy`.
+
+use vaultup_kubectl::objects::Pod;
+use vaultup_kubectl::reason::{self, Warnings};
+use vaultup_kubectl::rollout::{self, Rollout};
+use vaultup_kubectl::{Cluster, digest, follow, scale};
+use vaultup_sdk::deploy::{
+    Change, Forecast, Instance, Inventory, Presence, Running, Traffic, Wave,
+};
+use vaultup_sdk::{Case, Deploy, Error, Observation, Operation};
+
+use crate::HelmPlugin;
+use crate::history::History;
+use crate::release::Release;
+use crate::settings::Settings;
+use crate::staged;
+
+impl Deploy for HelmPlugin {
+    fn observe(operation: &Operation<Settings>) -> Result<Running, Error> {
+        let release = Release::of(operation);
+        release.is_four()?;
+        let history = release.history()?;
+        let cluster = release.cluster()?;
+        let deployed = history.deployed();
+        let wanted = cluster.workloads.iter().map(|workload| workload.wanted_when_open()).sum();
+        Ok(Running {
+            version: deployed.map(|entry| release.version(entry)).transpose()?.flatten(),
+            revision: deployed.map(|entry| entry.revision.to_string()),
+            artifacts: cluster.images(),
+            instances_wanted: wanted,
+            instances: instances(&release, &cluster)?,
+            traffic: Traffic::NotApplicable,
+            configuration_digest: Some(release.configuration(&history)?),
+            busy: release.busy(&history)?,
+        })
+    }
+
+    fn way_back(operation: &Operation<Settings>) -> Result<Inventory, Error> {
+        let release = Release::of(operation);
+        let history = release.history()?;
+        let Some(deployed) = history.deployed() else {
+            let reason = format!("no revision of `{}` is deployed", release.name());
+            return Ok(Inventory { available: false, revision: None, reason });
+        };
+        let revision = deployed.revision;
+        let kept = release.manifest(revision);
+        let (available, reason) = match kept {
+            Ok(manifest) => (
+                true,
+                format!(
+                    "revision {revision} ({}) is one of {} in helm's history, which keeps {}: chart, \
+                 values and a manifest of {} bytes",
+                    deployed.chart,
+                    history.len(),
+                    operation.settings.history_max(),
+                    manifest.len()
+                ),
+            ),
+            Err(error) if error.case() == &Case::Unreachable => return Err(error),
+            Err(error) => (false, format!("revision {revision} cannot be read: {error}")),
+        };
+        let revision = available.then(|| revision.to_string());
+        Ok(Inventory { available, revision, reason })
+    }
+
+    fn preview(operation: &Operation<Settings>) -> Result<Forecast, Error> {
+        Release::of(operation).forecast()
+    }
+
+    fn status(operation: &Operation<Settings>, change: Change) -> Result<Observation, Error> {
+        Release::of(operation).status(&change)
+    }
+
+    fn prefetch(operation: &Operation<Settings>) -> Result<(), Error> {
+        let release = Release::of(operation);
+        let source = release.source()?;
+        let chart = release.chart(&source)?;
+        release.check_chart(&source, &chart)
+    }
+
+    fn apply(operation: &Operation<Settings>, wave: Wave) -> Result<(), Error> {
+        let release = Release::of(operation);
+        if wave.number < wave.of {
+            let message = "helm upgrades a release as a whole: leave `waves` out, or let the \
+                           chart's own strategy say how its pods are replaced";
+            return Err(Error::invalid_settings(message));
+        }
+        let history = release.settle()?;
+        let next = &operation.next()?.version;
+        let is_there = history.last().status == "deployed"
+            && release.version(history.last())?.as_ref() == Some(next);
+        if is_there && is_complete(&release.cluster()?) {
+            return Ok(());
+        }
+        release.upgrade(&history)
+    }
+
+    fn stop(operation: &Operation<Settings>) -> Result<(), Error> {
+        let release = Release::of(operation);
+        release.let_hooks_end(&release.history()?)?;
+        scale::stop(&release.kubectl, &release.cluster()?)?;
+        follow::until_gone(operation.deadline, || release.cluster())
+    }
+
+    fn start(operation: &Operation<Settings>, instances: u32) -> Result<(), Error> {
+        let release = Release::of(operation);
+        let cluster = release.cluster()?;
+        if let Some(revision) = staged::staged(&cluster) {
+            return release.roll_back(revision, false).map(drop);
+        }
+        scale::start(&release.kubectl, &cluster, instances)?;
+        follow::until_complete(&release.kubectl, operation.deadline, || release.cluster())
+    }
+
+    fn revert(
+        operation: &Operation<Settings>,
+        revision: &str,
+        presence: Presence,
+    ) -> Result<(), Error> {
+        let release = Release::of(operation);
+        let history = release.history()?;
+        let number = revision.parse().unwrap_or_default();
+        if history.revision(number).is_none() {
+            let message = format!("`{}` has no revision {revision} any more", release.name());
+            return Err(Error::not_found(message));
+        }
+        if let Some(busy) = release.busy(&history)? {
+            return Err(Error::conflict(busy));
+        }
+        release.let_hooks_end(&history)?;
+        match presence {
+            Presence::Stopped => release.stage(number),
+            Presence::Running => {
+                let cluster = release.cluster()?;
+                let is_held = cluster.workloads.iter().any(scale::is_held);
+                if history.is_back_at(number) && !is_held && is_complete(&cluster) {
+                    return Ok(());
+                }
+                release.roll_back(number, false).map(drop)
+            }
+        }
+    }
+
+    fn inside(operation: &Operation<Settings>) -> Result<Vec<String>, Error> {
+        let release = Release::of(operation);
+        let settings = &operation.settings;
+        let workload = match &settings.exec {
+            Some(workload) => workload.clone(),
+            None => {
+                let cluster = release.cluster()?;
+                let first = cluster.workloads.first().map(vaultup_kubectl::Workload::reference);
+                first.ok_or_else(|| Error::not_found("the release has no workload to run in"))?
+            }
+        };
+        let container = settings.container.as_ref().map(|name| format!("--container={name}"));
+        let mut words = vec!["exec", "--stdin", workload.as_str()];
+        words.extend(container.as_deref());
+        let mut prefix = release.kubectl.shown(&words);
+        prefix.push("--".to_owned());
+        Ok(prefix)
+    }
+}
+
+impl Release<'_> {
+    /// Digest of what decides how the release runs: the cluster itself, the values, and how far
+    /// the history is.
+    fn configuration(&self, history: &History) -> Result<String, Error> {
+        let server = self.kubectl.server()?;
+        let deployed = history.deployed().map(|entry| entry.revision);
+        let values = match deployed {
+            Some(revision) => self.values(revision, true)?.to_string(),
+            None => String::new(),
+        };
+        let last = history.last().revision.to_string();
+        Ok(digest::of([server.as_str(), self.kubectl.namespace(), &values, &last]))
+    }
+}
+
+/// The pods of a release's workloads.
+pub(crate) fn instances(release: &Release<'_>, cluster: &Cluster) -> Result<Vec<Instance>, Error> {
+    let pods: Vec<&Pod> = cluster.owned_pods().filter(|pod| !pod.is_over()).collect();
+    let all_ready = pods.iter().all(|pod| pod.is_ready());
+    let warnings = if all_ready { Warnings::default() } else { Warnings::look(&release.kubectl)? };
+    let instance = |pod: &&Pod| Instance {
+        name: pod.metadata.name.clone(),
+        version: None,
+        running: pod.is_running(),
+        ready: pod.is_ready(),
+        reason: reason::of(pod, &warnings).map(|reason| reason.text).unwrap_or_default(),
+    };
+    Ok(pods.iter().map(instance).collect())
+}
+
+fn is_complete(cluster: &Cluster) -> bool {
+    rollout::of_all(cluster) == Rollout::Complete
+}

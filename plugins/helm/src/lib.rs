@@ -1,0 +1,61 @@
+//! Helm releases on Kubernetes.
+//!
+//! What became of an upgrade is read from helm's history and from the workloads, never from an
+//! exit status: helm answers 1 for every failure. helm's own lock does not hold (`helm rollback`
+//! ignores it), so every rollback names the revision that was last deployed.
+//!
+//! # Settings
+//! | key | meaning |
+//! |---|---|
+//! | `release` | name of the helm release |
+//! | `chart` | a directory, an archive, `repository/chart` or `oci://…`; a release file's `chart` outranks it |
+//! | `namespace`, `kubeconfig`, `context` | where; default: `default`, and what `kubectl` finds |
+//! | `values` | values files, later ones outrank earlier ones |
+//! | `set`, `set-string` | `key=value`; `${release.version}` stands for the version |
+//! | `keep-values` | keep values that only the running release has |
+//! | `version-in` | `app-version` or `chart-version`: what of the chart is the release's version |
+//! | `version-value` | the value that is the release's version, such as `image.tag` |
+//! | `take-over-fields` | take over fields that somebody else has set |
+//! | `history-max` | revisions that helm keeps, at least 3; default 10 |
+//! | `exec`, `container` | what commands of other plugins run inside of |
+//!
+//! A release file may say, under `[components.NAME]`, `chart`, `chart-version`, `values`, `set` and
+//! `set-string`; its values come after those of the settings. Paths begin at the stack file.
+//!
+//! # Versions of the tools
+//! helm 3.14 or newer, below 5; kubectl 1.27 or newer. Both shapes of answers are read: helm 4 says
+//! how it applies (`applyMethod`), helm 3 merges on its own side and knows no conflicts.
+//!
+//! # Invariants
+//! - `--wait` stands in every upgrade and rollback; helm's default waits for hooks only.
+//! - Values are exactly those of the stack file and release (`--reset-values`), unless
+//!   `keep-values` says otherwise.
+//! - A release that somebody else is at work on is left alone. What a killed helm left is told from
+//!   that by the label with this run's id, or by its age.
+//! - Nothing is begun while a hook Job of an interrupted upgrade still runs.
+
+mod chart;
+mod deploy;
+mod health;
+mod history;
+mod moment;
+mod preview;
+mod release;
+mod settings;
+mod settle;
+mod staged;
+#[cfg(test)]
+mod tests;
+mod twin;
+mod upgrade;
+
+pub use settings::Settings;
+
+/// The plugin.
+pub struct HelmPlugin;
+
+impl vaultup_sdk::Plugin for HelmPlugin {
+    type Settings = Settings;
+}
+
+vaultup_sdk::plugin!(HelmPlugin: deploy, health-check);

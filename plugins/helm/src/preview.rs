@@ -1,0 +1,347 @@
+//! What an upgrade would change, object by object, and what would keep it from succeeding: found
+//! before anything is touched.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use vaultup_kubectl::{fields, manifest};
+use vaultup_sdk::Error;
+use vaultup_sdk::deploy::{Difference, Forecast, Severity};
+
+use crate::history::History;
+use crate::release::{Release, Source};
+use crate::settle::Pending;
+
+/// The most changed fields of one object that are shown.
+const FIELDS_SHOWN_MAX: usize = 12;
+/// The most objects whose live state is compared: a command line takes no more.
+const LIVE_MAX: usize = 200;
+/// Who sets fields on behalf of helm or of vaultup.
+const OURS: [&str; 2] = ["helm", "vaultup"];
+/// Label that keeps an object when its release lets it go.
+const KEEP_POLICY: &str = "helm.sh/resource-policy";
+
+/// The rights that an upgrade needs: verb, resource, and the kind of object that makes it need it.
+/// An empty kind: always.
+const RIGHTS: [(&str, &str, &str); 20] = [
+    ("list", "pods", ""),
+    ("list", "events", ""),
+    ("get", "pods/log", ""),
+    ("create", "secrets", ""),
+    ("update", "secrets", ""),
+    ("delete", "secrets", ""),
+    ("patch", "deployments.apps", "Deployment"),
+    ("patch", "statefulsets.apps", "StatefulSet"),
+    ("patch", "daemonsets.apps", "DaemonSet"),
+    ("list", "replicasets.apps", "Deployment"),
+    ("patch", "services", "Service"),
+    ("patch", "configmaps", "ConfigMap"),
+    ("patch", "secrets", "Secret"),
+    ("patch", "serviceaccounts", "ServiceAccount"),
+    ("create", "jobs.batch", "Job"),
+    ("delete", "jobs.batch", "Job"),
+    ("patch", "cronjobs.batch", "CronJob"),
+    ("patch", "ingresses.networking.k8s.io", "Ingress"),
+    ("patch", "horizontalpodautoscalers.autoscaling", "HorizontalPodAutoscaler"),
+    ("patch", "poddisruptionbudgets.policy", "PodDisruptionBudget"),
+];
+
+/// What would be deployed.
+struct Rendered {
+    objects: Vec<Value>,
+    hooks: Vec<Value>,
+    config: Value,
+    is_server_side: bool,
+}
+
+impl Release<'_> {
+    /// What the next release would change.
+    pub(crate) fn forecast(&self) -> Result<Forecast, Error> {
+        let source = self.source()?;
+        let chart = self.chart(&source)?;
+        self.check_chart(&source, &chart)?;
+        let history = self.history()?;
+        let rendered = self.rendered(&source)?;
+        let mut differences = self.left_pending(&history)?;
+        if let Some(deployed) = history.deployed() {
+            let before = manifest::objects(&self.manifest(deployed.revision)?)?;
+            differences.extend(compared(&before, &rendered.objects));
+            let given = self.values(deployed.revision, false)?;
+            differences.extend(self.lost_values(&given, &rendered.config));
+        }
+        differences.extend(self.owned_by_others(&rendered)?);
+        differences.extend(rendered.hooks.iter().map(hook));
+        differences.extend(self.definitions_left(&source)?);
+        differences.extend(self.missing_rights(&rendered)?);
+        Ok(Forecast { differences, commands: vec![self.command_shown(&source)], seconds: None })
+    }
+
+    fn rendered(&self, source: &Source) -> Result<Rendered, Error> {
+        let words = self.upgrade_words(source, &["--dry-run=server", "--output=json"]);
+        let finished = self.helm(words).attempt()?;
+        let text = self.told(finished, "`helm upgrade --dry-run`")?;
+        let seen: Value = vaultup_kubectl::access::read_json(&text, "`helm upgrade --dry-run`")?;
+        let Some(yaml) = seen["manifest"].as_str() else {
+            return Err(Error::corrupt("`helm upgrade --dry-run` renders no manifest"));
+        };
+        Ok(Rendered {
+            objects: manifest::objects(yaml)?,
+            hooks: seen["hooks"].as_array().cloned().unwrap_or_default(),
+            config: seen["config"].clone(),
+            is_server_side: seen["apply_method"] == "ssa",
+        })
+    }
+
+    fn left_pending(&self, history: &History) -> Result<Vec<Difference>, Error> {
+        let last = history.last();
+        let pending = self.pending(history)?;
+        if pending.is_none_or(|pending| pending == Pending::Fresh) {
+            return Ok(Vec::new());
+        }
+        let detail = match history.deployed() {
+            Some(deployed) => format!(
+                "it was left {} by a helm that is gone; a rollback to revision {} cures it first",
+                last.status, deployed.revision
+            ),
+            None => format!("it was left {}, and nothing was ever deployed", last.status),
+        };
+        let object = format!("revision {}", last.revision);
+        Ok(vec![difference(object, "change", detail, Severity::Warning)])
+    }
+
+    /// Values that somebody gave to the running release and nobody gives to the next.
+    fn lost_values(&self, given: &Value, next: &Value) -> Option<Difference> {
+        if self.operation.settings.keep_values {
+            return None;
+        }
+        let mut lost = Vec::new();
+        missing(given, next, "", &mut lost);
+        (!lost.is_empty()).then(|| {
+            let detail = format!(
+                "only the running release has {}: write them into a values file, or set \
+                 `keep-values = true`",
+                lost.join(", ")
+            );
+            difference("values".to_owned(), "delete", detail, Severity::Blocking)
+        })
+    }
+
+    /// Fields of others that the upgrade would set: helm fails on them, and so does its rollback.
+    fn owned_by_others(&self, rendered: &Rendered) -> Result<Vec<Difference>, Error> {
+        let names: Vec<String> =
+            rendered.objects.iter().map(manifest::reference).take(LIVE_MAX).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut words = vec!["get"];
+        words.extend(names.iter().map(String::as_str));
+        words.extend(["--ignore-not-found", "--show-managed-fields", "--output=json"]);
+        let text = self.kubectl.text(&words)?;
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let seen: Value = vaultup_kubectl::access::read_json(&text, "`kubectl get`")?;
+        let live = match seen["items"].as_array() {
+            Some(items) => items.clone(),
+            None => vec![seen],
+        };
+        let live: BTreeMap<String, Value> =
+            live.into_iter().map(|object| (manifest::reference(&object), object)).collect();
+        let takes_over = self.operation.settings.take_over_fields;
+        let severity = match rendered.is_server_side && !takes_over {
+            true => Severity::Blocking,
+            false => Severity::Warning,
+        };
+        let mut found = Vec::new();
+        for object in &rendered.objects {
+            let reference = manifest::reference(object);
+            let Some(live) = live.get(&reference) else { continue };
+            found.extend(fields::conflicts(live, object, &OURS).into_iter().map(|conflict| {
+                let detail = format!(
+                    "`{}` has set {} otherwise: undo that, put it into the values, or set \
+                     `take-over-fields = true`",
+                    conflict.owner, conflict.path
+                );
+                difference(reference.clone(), "change", detail, severity)
+            }));
+        }
+        Ok(found)
+    }
+
+    fn definitions_left(&self, source: &Source) -> Result<Vec<Difference>, Error> {
+        let definitions = self.definitions(source)?.into_iter();
+        let warned = definitions.map(|name| {
+            let detail = "helm installs definitions and never upgrades them: apply it beforehand \
+                          if it has changed";
+            let object = format!("CustomResourceDefinition/{name}");
+            difference(object, "change", detail.to_owned(), Severity::Warning)
+        });
+        Ok(warned.collect())
+    }
+
+    /// Rights that an upgrade needs and that are not there, with the Role that would give them.
+    fn missing_rights(&self, rendered: &Rendered) -> Result<Option<Difference>, Error> {
+        let hooks = rendered.hooks.iter();
+        let kinds = rendered.objects.iter().chain(hooks).filter_map(|its| its["kind"].as_str());
+        let kinds: Vec<&str> = kinds.collect();
+        let needed = RIGHTS.iter().filter(|(_, _, kind)| kind.is_empty() || kinds.contains(kind));
+        let needed: Vec<(&str, &str)> =
+            needed.map(|(verb, resource, _)| (*verb, *resource)).collect();
+        let missing = self.kubectl.missing(&needed)?;
+        Ok((!missing.is_empty()).then(|| {
+            let detail = vaultup_kubectl::access::role(self.kubectl.namespace(), &missing);
+            difference("rights".to_owned(), "add", detail, Severity::Blocking)
+        }))
+    }
+
+    fn command_shown(&self, source: &Source) -> Vec<String> {
+        self.helm(self.upgrade_words(source, &["--wait"])).shown()
+    }
+}
+
+/// The differences of two manifests, in the order of the new one; what goes comes last.
+fn compared(before: &[Value], after: &[Value]) -> Vec<Difference> {
+    let same = |object: &Value, others: &[Value]| {
+        let reference = manifest::reference(object);
+        others.iter().find(|other| manifest::reference(other) == reference).cloned()
+    };
+    let mut found = Vec::new();
+    for object in after {
+        let reference = manifest::reference(object);
+        let Some(old) = same(object, before) else {
+            let detail = "new in this release".to_owned();
+            found.push(difference(reference, "add", detail, Severity::Information));
+            continue;
+        };
+        for pointer in fields::immutable(&old, object) {
+            let field = pointer.trim_start_matches('/').replace('/', ".");
+            let detail = format!("{field} differs, and the cluster refuses to change it in place");
+            found.push(difference(reference.clone(), "replace", detail, Severity::Blocking));
+        }
+        let changed = fields::changed(&old, object);
+        if !changed.is_empty() {
+            found.push(difference(reference, "change", told(&changed), Severity::Information));
+        }
+    }
+    let gone = before.iter().filter(|object| same(object, after).is_none());
+    found.extend(gone.map(removed));
+    found
+}
+
+fn removed(object: &Value) -> Difference {
+    let reference = manifest::reference(object);
+    if object["metadata"]["annotations"][KEEP_POLICY] == "keep" {
+        let detail = "no longer in the chart; its policy keeps it".to_owned();
+        return difference(reference, "change", detail, Severity::Information);
+    }
+    let holds_data = matches!(
+        object["kind"].as_str(),
+        Some(
+            "PersistentVolumeClaim" | "PersistentVolume" | "CustomResourceDefinition" | "Namespace"
+        )
+    );
+    match holds_data {
+        true => {
+            let detail = "no longer in the chart: helm would remove it with its data".to_owned();
+            difference(reference, "delete", detail, Severity::Blocking)
+        }
+        false => {
+            let detail = "no longer in the chart".to_owned();
+            difference(reference, "delete", detail, Severity::Warning)
+        }
+    }
+}
+
+fn hook(hook: &Value) -> Difference {
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let events = hook["events"].as_array().into_iter().flatten().map(text);
+    let events = events.collect::<Vec<_>>().join(", ");
+    let objects = hook["manifest"].as_str().and_then(|yaml| manifest::objects(yaml).ok());
+    let containers = objects.iter().flatten().flat_map(|object| {
+        let pod = &object["spec"]["template"]["spec"]["containers"];
+        pod.as_array().cloned().unwrap_or_default()
+    });
+    let runs: Vec<String> = containers.map(|its| text(&its["image"])).collect();
+    let runs = if runs.is_empty() { String::new() } else { format!(", runs {}", runs.join(", ")) };
+    let object = format!("{}/{}", text(&hook["kind"]), text(&hook["name"]));
+    difference(object, "add", format!("hook {events}{runs}"), Severity::Information)
+}
+
+fn told(changed: &[fields::Changed]) -> String {
+    let shown = changed.iter().take(FIELDS_SHOWN_MAX);
+    let mut lines: Vec<String> = shown.map(|its| format!("{} {}", its.path, its.detail)).collect();
+    let more = changed.len().saturating_sub(FIELDS_SHOWN_MAX);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("; ")
+}
+
+/// Dotted keys of values that one has and the other does not.
+fn missing(given: &Value, next: &Value, path: &str, found: &mut Vec<String>) {
+    let Some(given) = given.as_object() else { return };
+    for (key, value) in given {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match (value, next.get(key)) {
+            (Value::Object(_), Some(below @ Value::Object(_))) => {
+                missing(value, below, &path, found)
+            }
+            (_, Some(_)) => {}
+            (_, None) => found.push(path),
+        }
+    }
+}
+
+fn difference(object: String, act: &str, detail: String, severity: Severity) -> Difference {
+    Difference { object, act: act.to_owned(), detail, severity }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(kind: &str, name: &str, spec: Value) -> Value {
+        json!({"kind": kind, "metadata": {"name": name}, "spec": spec})
+    }
+
+    #[test]
+    fn what_comes_changes_and_goes_is_told_by_object() {
+        let before =
+            [object("Deployment", "a", json!({"replicas": 1})), object("Service", "b", json!({}))];
+        let after =
+            [object("Deployment", "a", json!({"replicas": 2})), object("Ingress", "c", json!({}))];
+        let found = compared(&before, &after);
+        let told: Vec<(&str, &str)> =
+            found.iter().map(|its| (its.act.as_str(), its.object.as_str())).collect();
+        assert_eq!(
+            told,
+            [("change", "Deployment/a"), ("add", "Ingress/c"), ("delete", "Service/b")]
+        );
+        assert_eq!(found[0].detail, "spec.replicas 1 → 2");
+        assert_eq!(found[2].severity, Severity::Warning);
+    }
+
+    #[test]
+    fn data_that_would_go_and_selectors_that_would_change_stop_the_plan() {
+        let claim = object("PersistentVolumeClaim", "data", json!({}));
+        assert_eq!(compared(&[claim.clone()], &[])[0].severity, Severity::Blocking);
+        let mut kept = claim;
+        kept["metadata"]["annotations"] = json!({KEEP_POLICY: "keep"});
+        assert_eq!(compared(&[kept], &[])[0].severity, Severity::Information);
+        let selector = |app: &str| object("Deployment", "a", json!({"selector": {"app": app}}));
+        let found = compared(&[selector("a")], &[selector("b")]);
+        assert_eq!((found[0].act.as_str(), found[0].severity), ("replace", Severity::Blocking));
+    }
+
+    #[test]
+    fn values_that_nobody_gives_any_more_are_named_without_their_values() {
+        let mut found = Vec::new();
+        let given = json!({"replicas": 3, "hook": {"enabled": true, "sleep": "1s"}});
+        missing(&given, &json!({"hook": {"enabled": false}}), "", &mut found);
+        assert_eq!(found, ["hook.sleep", "replicas"]);
+        missing(&json!(null), &json!(null), "", &mut found);
+        assert_eq!(found.len(), 2);
+    }
+}

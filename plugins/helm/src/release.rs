@@ -1,0 +1,225 @@
+//! A helm release and the commands about it.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use vaultup_kubectl::access::{case_of, read_json};
+use vaultup_kubectl::{Cluster, Kubectl, Workload};
+use vaultup_sdk::process::{Arguments, Command, Exit, Finished};
+use vaultup_sdk::{Case, Error, Operation, process};
+
+use crate::history::{self, History};
+use crate::settings::{Entry, Settings};
+
+/// The most revisions that are asked for. helm keeps 10 by default.
+const REVISIONS_MAX: &str = "--max=1000";
+/// Annotation by which helm says whose an object is.
+const RELEASE_NAME: &str = "meta.helm.sh/release-name";
+/// Label of an upgrade by which it is known again: the operation's key.
+pub(crate) const KEY_LABEL: &str = "vaultup-key";
+
+/// A helm release that an operation is about.
+pub(crate) struct Release<'o> {
+    pub(crate) operation: &'o Operation<Settings>,
+    pub(crate) kubectl: Kubectl,
+}
+
+/// What an upgrade is made from: chart and values, as the operator and the release say them.
+pub(crate) struct Source {
+    pub(crate) chart: String,
+    pub(crate) chart_version: Option<String>,
+    values: Vec<String>,
+    set: Vec<String>,
+    set_string: Vec<String>,
+}
+
+impl<'o> Release<'o> {
+    pub(crate) fn of(operation: &'o Operation<Settings>) -> Self {
+        Self { operation, kubectl: Kubectl::new(&operation.settings.access) }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.operation.settings.release
+    }
+
+    /// A helm command; what names the cluster is added at its end.
+    pub(crate) fn helm<Text: Into<String>>(
+        &self,
+        words: impl IntoIterator<Item = Text>,
+    ) -> Command<Arguments> {
+        let words = words.into_iter().map(Into::into);
+        let flags = self.operation.settings.access.flags("--kube-context");
+        process::command("helm").arguments(words).arguments(flags)
+    }
+
+    /// What a helm command that only looks writes.
+    pub(crate) fn text(&self, words: &[&str]) -> Result<String, Error> {
+        let finished = self.helm(words.iter().copied()).attempt()?;
+        self.told(finished, &format!("`helm {}`", words[..2.min(words.len())].join(" ")))
+    }
+
+    pub(crate) fn json<Answer: DeserializeOwned>(&self, words: &[&str]) -> Result<Answer, Error> {
+        read_json(&self.text(words)?, &format!("`helm {}`", words[0]))
+    }
+
+    /// What a finished helm command wrote, or what its failure means.
+    pub(crate) fn told(&self, finished: Finished, attempt: &str) -> Result<String, Error> {
+        if finished.is_success() {
+            return Ok(finished.output);
+        }
+        Err(self.failure(finished.exit, finished.words(), attempt))
+    }
+
+    /// What the failure of a helm command means, by what it says.
+    pub(crate) fn failure(&self, exit: Exit, words: &str, attempt: &str) -> Error {
+        let (name, namespace) = (self.name(), self.kubectl.namespace());
+        let (case, message) = match exit {
+            Exit::Cancelled => return Error::cancelled(),
+            Exit::Deadline => (Case::TimedOut, format!("{attempt}: no answer in time")),
+            Exit::Signal(signal) => (Case::Failed, format!("{attempt}: killed by signal {signal}")),
+            _ if words.contains("release: not found") || words.contains("has no deployed") => {
+                let message = format!("there is no release `{name}` in namespace `{namespace}`");
+                (Case::NotFound, message)
+            }
+            _ if words.contains("another operation (install/upgrade/rollback)") => {
+                (Case::Conflict, format!("another helm is at work on release `{name}`"))
+            }
+            _ => match case_of(words) {
+                Case::Failed => (Case::Failed, format!("{attempt}: helm says why")),
+                case => (case, format!("{attempt}: helm says why")),
+            },
+        };
+        Error::new(case, message).with_platform(words)
+    }
+
+    /// Its revisions.
+    ///
+    /// # Errors
+    /// [`Case::NotFound`] if there is no such release.
+    pub(crate) fn history(&self) -> Result<History, Error> {
+        let words = ["history", self.name(), REVISIONS_MAX, "--output=json"];
+        let entries: Vec<history::Entry> = self.json(&words)?;
+        History::new(entries)
+            .ok_or_else(|| Error::corrupt(format!("release `{}` has no revision", self.name())))
+    }
+
+    /// The workloads that belong to it, with all pods of the namespace.
+    pub(crate) fn cluster(&self) -> Result<Cluster, Error> {
+        let name = self.name();
+        let is_its = |workload: &Workload| {
+            workload.metadata.annotations.get(RELEASE_NAME).is_some_and(|its| its == name)
+        };
+        Ok(Cluster::look(&self.kubectl)?.only(is_its))
+    }
+
+    /// The version that a revision is.
+    pub(crate) fn version(&self, entry: &history::Entry) -> Result<Option<String>, Error> {
+        let settings = &self.operation.settings;
+        let Some(key) = &settings.version_value else {
+            return Ok(entry.version(settings.version_in));
+        };
+        let values = self.values(entry.revision, true)?;
+        let at = key.split('.').fold(Some(&values), |value, part| value?.get(part));
+        Ok(at.and_then(Value::as_str).and_then(history::semantic))
+    }
+
+    /// Values of a revision: all of them, or those that were given.
+    pub(crate) fn values(&self, revision: u64, all: bool) -> Result<Value, Error> {
+        let revision = format!("--revision={revision}");
+        let mut words = vec!["get", "values", self.name()];
+        words.extend(all.then_some("--all"));
+        words.extend([revision.as_str(), "--output=json"]);
+        self.json(&words)
+    }
+
+    /// The manifest of a revision: YAML.
+    pub(crate) fn manifest(&self, revision: u64) -> Result<String, Error> {
+        let revision = format!("--revision={revision}");
+        self.text(&["get", "manifest", self.name(), &revision])
+    }
+
+    /// The hooks of a revision: YAML.
+    pub(crate) fn hooks(&self, revision: u64) -> Result<String, Error> {
+        let revision = format!("--revision={revision}");
+        self.text(&["get", "hooks", self.name(), &revision])
+    }
+
+    /// The key of the operation that made a revision, if it was one of vaultup's.
+    pub(crate) fn key_of(&self, revision: u64) -> Result<Option<String>, Error> {
+        let record = format!("secret/sh.helm.release.v1.{}.v{revision}", self.name());
+        let words = ["get", record.as_str(), "--output=jsonpath={.metadata.labels}"];
+        let labels: Option<Value> = self.kubectl.json_if_there(&words)?;
+        Ok(labels.and_then(|labels| labels[KEY_LABEL].as_str().map(str::to_owned)))
+    }
+
+    /// Whether helm has the flags of version 4.
+    pub(crate) fn is_four(&self) -> Result<bool, Error> {
+        let answer = process::command("helm").arguments(["version", "--short"]).read_text()?;
+        let version = answer.trim().trim_start_matches('v');
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+        match (major, minor) {
+            (Some(4), _) => Ok(true),
+            (Some(3), Some(14..)) => Ok(false),
+            _ => {
+                let message = format!("helm is {version}; 3.14 or newer and below 5 is supported");
+                Err(Error::invalid_settings(message))
+            }
+        }
+    }
+
+    /// Chart and values of the next release.
+    ///
+    /// # Errors
+    /// [`Case::InvalidSettings`] if nobody names a chart.
+    pub(crate) fn source(&self) -> Result<Source, Error> {
+        let (settings, next) = (&self.operation.settings, self.operation.next()?);
+        let entry: Entry = next.entry()?;
+        let chart = next.artifact.clone().or_else(|| settings.chart.clone()).ok_or_else(|| {
+            let subject = &self.operation.subject;
+            Error::invalid_settings(format!(
+                "neither the settings nor the release name a chart for {subject}"
+            ))
+        })?;
+        let is_fetched = !is_local(&chart);
+        let by_version = is_fetched && !chart.contains('@');
+        let joined = |first: &[String], then: &[String]| [first, then].concat();
+        Ok(Source {
+            chart_version: entry.chart_version.or_else(|| by_version.then(|| next.version.clone())),
+            chart,
+            values: joined(&settings.values, &entry.values),
+            set: joined(&settings.set, &entry.set),
+            set_string: joined(&settings.set_string, &entry.set_string),
+        })
+    }
+
+    /// The words of an upgrade from its chart to its values.
+    pub(crate) fn upgrade_words(&self, source: &Source, between: &[&str]) -> Vec<String> {
+        let mut words = vec!["upgrade".to_owned(), self.name().to_owned(), source.chart.clone()];
+        words.extend(between.iter().map(|&word| word.to_owned()));
+        words.extend(source.chart_version.iter().map(|its| format!("--version={its}")));
+        words.extend(source.values.iter().map(|file| format!("--values={file}")));
+        words.extend(source.set.iter().map(|set| format!("--set={set}")));
+        words.extend(source.set_string.iter().map(|set| format!("--set-string={set}")));
+        let keep = self.operation.settings.keep_values;
+        let values = if keep { "--reset-then-reuse-values" } else { "--reset-values" };
+        words.push(values.to_owned());
+        words
+    }
+}
+
+impl Source {
+    /// The chart with its version, as people name it.
+    pub(crate) fn shown(&self) -> String {
+        match &self.chart_version {
+            Some(version) => format!("{} {version}", self.chart),
+            None => self.chart.clone(),
+        }
+    }
+}
+
+/// Whether a chart is a file or directory, as opposed to something that is fetched.
+fn is_local(chart: &str) -> bool {
+    let is_path = chart.starts_with(['.', '/']) || chart.ends_with(".tgz");
+    is_path || !(chart.contains("://") || chart.contains('/'))
+}

@@ -1,0 +1,163 @@
+//! Upgrades and rollbacks: helm at work, the cluster watched meanwhile, and helm's history asked
+//! for the outcome.
+
+use std::time::Duration;
+
+use vaultup_kubectl::objects::Pod;
+use vaultup_kubectl::{Cluster, follow, scale};
+use vaultup_sdk::process::{Arguments, Command, Exit, Origin};
+use vaultup_sdk::{Case, Error, cancel, clock, log};
+
+use crate::history::History;
+use crate::release::{KEY_LABEL, Release};
+
+/// Time that helm has less than the operation, so that it can say itself that it gave up.
+const MARGIN: Duration = Duration::from_secs(3);
+/// helm takes whole seconds, and one at least.
+const TIMEOUT_MIN: u64 = 1;
+/// Lines of helm's standard error that an error shows.
+const ERROR_LINES_MAX: usize = 20;
+
+/// How a helm command ended.
+struct Ended {
+    exit: Exit,
+    words: String,
+}
+
+impl Release<'_> {
+    /// Upgrades to the next release's chart and waits until its workloads are ready.
+    ///
+    /// # Errors
+    /// With the reasons of pods and hooks; what is left is found in the history.
+    pub(crate) fn upgrade(&self, before: &History) -> Result<(), Error> {
+        let source = self.source()?;
+        let settings = &self.operation.settings;
+        self.give_fields_back()?;
+        let mut words = self.upgrade_words(&source, &[]);
+        if settings.take_over_fields && self.is_four()? {
+            words.push("--force-conflicts".to_owned());
+        }
+        words.push(format!("--labels={KEY_LABEL}={}", self.operation.key));
+        words.extend(self.limits());
+        let ended = self.follow(self.helm(words), before)?;
+        let is_new = |history: &History| history.last().revision > before.last().revision;
+        self.judge(&ended, "`helm upgrade`", |history| {
+            is_new(history) && history.last().status == "deployed"
+        })
+        .map(drop)
+    }
+
+    /// Goes back to a revision and waits until its workloads are ready.
+    ///
+    /// # Errors
+    /// As [`Release::upgrade`].
+    pub(crate) fn roll_back(&self, revision: u64, without_hooks: bool) -> Result<History, Error> {
+        self.give_fields_back()?;
+        let before = self.history()?;
+        let mut words = vec!["rollback".to_owned(), self.name().to_owned(), revision.to_string()];
+        words.extend(without_hooks.then(|| "--no-hooks".to_owned()));
+        // On the way back nobody's changes of what this release owns are kept.
+        words.extend(self.is_four()?.then(|| "--force-conflicts".to_owned()));
+        words.extend(self.limits());
+        let ended = self.follow(self.helm(words), &before)?;
+        self.judge(&ended, "`helm rollback`", |history| history.is_back_at(revision))
+    }
+
+    /// Fields that vaultup itself set while stopping are helm's again.
+    fn give_fields_back(&self) -> Result<(), Error> {
+        let cluster = self.cluster()?;
+        let held = cluster.workloads.iter().filter(|workload| {
+            workload.metadata.annotations.contains_key(vaultup_kubectl::objects::REPLICAS_BEFORE)
+        });
+        held.into_iter().try_for_each(|workload| scale::disown(&self.kubectl, workload))
+    }
+
+    fn limits(&self) -> Vec<String> {
+        let left = self.operation.deadline.time_left().saturating_sub(MARGIN);
+        let seconds = left.as_secs().max(TIMEOUT_MIN);
+        let history = self.operation.settings.history_max();
+        vec![
+            format!("--history-max={history}"),
+            format!("--timeout={seconds}s"),
+            "--wait".to_owned(),
+        ]
+    }
+
+    /// Runs helm, and tells meanwhile what hinders pods of the workloads and of hooks.
+    fn follow(&self, command: Command<Arguments>, before: &History) -> Result<Ended, Error> {
+        let running = command.discard_output().start()?;
+        let mut news = follow::News::default();
+        while !running.has_ended()? && !cancel::requested() {
+            if clock::pause(follow::INTERVAL).is_err() {
+                break;
+            }
+            // What cannot be seen for a moment does not end helm's work.
+            let told = self.cluster().and_then(|cluster| {
+                news.tell(&self.kubectl, &cluster)?;
+                news.tell_of(&self.kubectl, &hook_pods(&cluster))
+            });
+            if let Err(error) = told {
+                log::debug(error.to_string());
+            }
+        }
+        let mut lines = Vec::new();
+        while let Some(line) = running.next_line()? {
+            if line.origin == Origin::StandardError {
+                lines.push(line.text);
+            }
+        }
+        let skipped = lines.len().saturating_sub(ERROR_LINES_MAX);
+        let words = lines.split_off(skipped).join("\n");
+        log::debug(format!("helm began after revision {}", before.last().revision));
+        Ok(Ended { exit: running.finish()?, words })
+    }
+
+    /// The outcome, as helm's history tells it. If it cannot be asked, nothing is claimed.
+    fn judge(
+        &self,
+        ended: &Ended,
+        attempt: &str,
+        is_done: impl Fn(&History) -> bool,
+    ) -> Result<History, Error> {
+        let history = self.history()?;
+        if is_done(&history) {
+            return Ok(history);
+        }
+        let last = history.last();
+        let said = match ended.exit {
+            Exit::Status(0) => {
+                let message = format!(
+                    "{attempt} ended well, and revision {} is {}: {}",
+                    last.revision, last.status, last.description
+                );
+                return Err(Error::failed(message));
+            }
+            exit => self.failure(exit, &ended.words, attempt),
+        };
+        if matches!(said.case(), Case::Cancelled | Case::Conflict | Case::Refused) {
+            return Err(said);
+        }
+        let cluster = self.cluster();
+        let mut reasons = vec![said.platform().to_owned()];
+        if let Ok(cluster) = &cluster {
+            let hooks =
+                hook_pods(cluster).into_iter().filter(|pod| pod.status.phase != "Succeeded");
+            let pods = hooks.chain(cluster.owned_pods());
+            reasons.extend(follow::reasons_of(&self.kubectl, pods));
+        }
+        reasons.retain(|reason| !reason.trim().is_empty());
+        let case = if said.case() == &Case::Unreachable { Case::Unreachable } else { Case::Failed };
+        let revision = format!("revision {} is {}", last.revision, last.status);
+        Err(Error::new(case, format!("{}; {revision}", said.message()))
+            .with_platform(reasons.join("\n")))
+    }
+}
+
+/// Pods of hook Jobs.
+fn hook_pods(cluster: &Cluster) -> Vec<&Pod> {
+    let is_hook = |annotations: &std::collections::BTreeMap<String, String>| {
+        annotations.contains_key("helm.sh/hook")
+    };
+    let jobs = cluster.jobs.iter().filter(|job| is_hook(&job.metadata.annotations));
+    jobs.flat_map(|job| cluster.pods_of(&job.metadata)).collect()
+}

@@ -1,0 +1,351 @@
+//! Which cluster, as whom, in which namespace; and what it means when a command fails.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use vaultup_sdk::process::{Arguments, Command, Exit, Finished};
+use vaultup_sdk::{Case, Error, process};
+
+/// The namespace if the operator says none.
+const NAMESPACE_DEFAULT: &str = "default";
+/// The most questions at once: the host runs as many commands of a call.
+const ASKED_AT_ONCE_MAX: usize = 12;
+
+/// Where a component lives, as the operator says it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Access {
+    /// The kubeconfig file; absent: the one that `kubectl` finds by itself.
+    pub kubeconfig: Option<String>,
+    /// The context in it; absent: the current one.
+    pub context: Option<String>,
+    /// The namespace.
+    #[serde(default = "namespace_default")]
+    pub namespace: String,
+}
+
+/// A cluster that commands are put to.
+#[derive(Clone, Debug)]
+pub struct Kubectl {
+    access: Access,
+    flags: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    #[serde(default)]
+    clusters: Vec<NamedCluster>,
+}
+
+#[derive(Deserialize)]
+struct NamedCluster {
+    cluster: ClusterAddress,
+}
+
+#[derive(Deserialize)]
+struct ClusterAddress {
+    server: String,
+}
+
+impl Access {
+    /// The flags that name the cluster, as `context_flag` calls the context's.
+    #[must_use]
+    pub fn flags(&self, context_flag: &str) -> Vec<String> {
+        let mut flags = vec![format!("--namespace={}", self.namespace)];
+        flags.extend(self.kubeconfig.iter().map(|path| format!("--kubeconfig={path}")));
+        flags.extend(self.context.iter().map(|context| format!("{context_flag}={context}")));
+        flags
+    }
+}
+
+impl Kubectl {
+    /// The cluster that the operator named.
+    #[must_use]
+    pub fn new(access: &Access) -> Self {
+        Self { access: access.clone(), flags: access.flags("--context") }
+    }
+
+    /// The namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.access.namespace
+    }
+
+    /// A command; what names the cluster is added at its end.
+    pub fn command<Text: Into<String>>(
+        &self,
+        words: impl IntoIterator<Item = Text>,
+    ) -> Command<Arguments> {
+        let words = words.into_iter().map(Into::into);
+        process::command("kubectl").arguments(words).arguments(self.flags.clone())
+    }
+
+    /// The words of a command as a plan shows them.
+    #[must_use]
+    pub fn shown(&self, words: &[&str]) -> Vec<String> {
+        let words = words.iter().map(|&word| word.to_owned());
+        std::iter::once("kubectl".to_owned()).chain(words).chain(self.flags.clone()).collect()
+    }
+
+    /// What a command writes.
+    ///
+    /// # Errors
+    /// As [`told`].
+    pub fn text(&self, words: &[&str]) -> Result<String, Error> {
+        told(self.command(words.iter().copied()).attempt()?, &doing(words))
+    }
+
+    /// What a command writes, as JSON.
+    ///
+    /// # Errors
+    /// As [`told`]; [`Case::Corrupt`] if it is no such JSON.
+    pub fn json<Answer: DeserializeOwned>(&self, words: &[&str]) -> Result<Answer, Error> {
+        read_json(&self.text(words)?, &doing(words))
+    }
+
+    /// As [`Kubectl::json`]; nothing if there is no such object.
+    ///
+    /// # Errors
+    /// As [`Kubectl::json`].
+    pub fn json_if_there<Answer: DeserializeOwned>(
+        &self,
+        words: &[&str],
+    ) -> Result<Option<Answer>, Error> {
+        match self.json(words) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.case() == &Case::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A command that changes something, with a text on standard input.
+    ///
+    /// # Errors
+    /// As [`told`].
+    pub fn feed(&self, words: &[&str], input: impl Into<String>) -> Result<String, Error> {
+        let command = self.command(words.iter().copied()).input_text(input);
+        told(command.attempt()?, &doing(words))
+    }
+
+    /// The address of the cluster, which tells one from another of the same name.
+    ///
+    /// # Errors
+    /// If the kubeconfig or the context cannot be used.
+    pub fn server(&self) -> Result<String, Error> {
+        let words = ["config", "view", "--minify", "--output=json"];
+        let seen: Configuration = self.json(&words)?;
+        let server = seen.clusters.into_iter().next().map(|named| named.cluster.server);
+        server.ok_or_else(|| Error::invalid_settings("the kubeconfig names no cluster"))
+    }
+
+    /// Those of the rights, verb and resource, that are not given. All are asked for at once.
+    ///
+    /// # Errors
+    /// If the cluster cannot be asked.
+    pub fn missing<'r>(
+        &self,
+        rights: &[(&'r str, &'r str)],
+    ) -> Result<Vec<(&'r str, &'r str)>, Error> {
+        let mut missing = Vec::new();
+        for asked in rights.chunks(ASKED_AT_ONCE_MAX) {
+            let started = asked.iter().map(|(verb, resource)| {
+                let words = ["auth", "can-i", verb, resource];
+                Ok(((*verb, *resource), self.command(words).start()?))
+            });
+            let started = started.collect::<Result<Vec<_>, Error>>()?;
+            for (right, running) in started {
+                let mut lines = Vec::new();
+                while let Some(line) = running.next_line()? {
+                    lines.push(line.text);
+                }
+                let exit = running.finish()?;
+                let output = lines.join("\n");
+                match output.lines().find_map(|line| answer(line.trim())) {
+                    Some(true) => {}
+                    Some(false) => missing.push(right),
+                    None => {
+                        let errors = output.clone();
+                        let finished = Finished { exit, output, errors, bytes: 0 };
+                        told(finished, "`kubectl auth can-i`")?;
+                        return Err(Error::corrupt("`kubectl auth can-i` says neither yes nor no"));
+                    }
+                }
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// A sentence on missing rights, with the Role that would give them, as JSON that `kubectl apply`
+/// takes.
+#[must_use]
+pub fn role(namespace: &str, missing: &[(&str, &str)]) -> String {
+    let rule = |(verb, resource): &(&str, &str)| {
+        let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+        json!({"apiGroups": [group], "resources": [plural], "verbs": [verb]})
+    };
+    let rules: Vec<Value> = missing.iter().map(rule).collect();
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": "vaultup", "namespace": namespace}, "rules": rules,
+    });
+    let named: Vec<String> =
+        missing.iter().map(|(verb, resource)| format!("{verb} {resource}")).collect();
+    format!("not allowed: {}; this Role would do: {role}", named.join(", "))
+}
+
+fn answer(line: &str) -> Option<bool> {
+    match line.split([' ', '-']).next() {
+        Some("yes") => Some(true),
+        Some("no") => Some(false),
+        _ => None,
+    }
+}
+
+/// What a finished command wrote, or what its failure means.
+///
+/// # Errors
+/// By the cluster's words: [`Case::Unreachable`], [`Case::Refused`], [`Case::NotFound`],
+/// [`Case::InvalidSettings`], [`Case::Conflict`]; otherwise [`Case::Failed`].
+pub fn told(finished: Finished, attempt: &str) -> Result<String, Error> {
+    let case = match finished.exit {
+        Exit::Status(0) => return Ok(finished.output),
+        Exit::Cancelled => return Err(Error::cancelled()),
+        Exit::Deadline => Case::TimedOut,
+        _ => case_of(finished.words()),
+    };
+    let message = match case {
+        Case::Unreachable => "the cluster cannot be reached",
+        Case::Refused => "the cluster refuses it",
+        Case::NotFound => "there is no such thing in the cluster",
+        Case::InvalidSettings => "kubeconfig, context or manifest cannot be used",
+        Case::Conflict => "somebody else changed or owns it",
+        Case::TimedOut => "no answer in time",
+        _ => "the command failed",
+    };
+    Err(Error::new(case, format!("{attempt}: {message}")).with_platform(finished.words()))
+}
+
+/// What the words of `kubectl` or `helm` mean. The first that fits counts.
+#[must_use]
+pub fn case_of(words: &str) -> Case {
+    const SIGNS: [(&str, Case); 22] = [
+        // helm calls a cluster unreachable whose context it does not find.
+        ("does not exist", Case::InvalidSettings),
+        ("context was not found", Case::InvalidSettings),
+        ("no such file or directory", Case::InvalidSettings),
+        ("no matches for kind", Case::InvalidSettings),
+        ("Unable to connect to the server", Case::Unreachable),
+        ("was refused - did you specify the right host", Case::Unreachable),
+        ("Kubernetes cluster unreachable", Case::Unreachable),
+        ("kubernetes cluster unreachable", Case::Unreachable),
+        ("connection refused", Case::Unreachable),
+        ("connection reset by peer", Case::Unreachable),
+        ("i/o timeout", Case::Unreachable),
+        ("TLS handshake timeout", Case::Unreachable),
+        ("unexpected EOF", Case::Unreachable),
+        ("exceeded quota", Case::Refused),
+        ("Forbidden", Case::Refused),
+        ("forbidden", Case::Refused),
+        ("You must be logged in", Case::Refused),
+        ("(NotFound)", Case::NotFound),
+        ("not found", Case::NotFound),
+        ("(Conflict)", Case::Conflict),
+        ("(AlreadyExists)", Case::Conflict),
+        ("conflict", Case::Conflict),
+    ];
+    let found = SIGNS.iter().find(|(sign, _)| words.contains(sign));
+    found.map_or(Case::Failed, |(_, case)| case.clone())
+}
+
+/// Reads an answer as JSON.
+///
+/// # Errors
+/// [`Case::Corrupt`] if it is no such JSON.
+pub fn read_json<Answer: DeserializeOwned>(text: &str, attempt: &str) -> Result<Answer, Error> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::corrupt(format!("{attempt}: the answer is not what was expected: {error}"))
+    })
+}
+
+fn doing(words: &[&str]) -> String {
+    let plain = words.iter().take_while(|word| !word.starts_with('-'));
+    format!("`kubectl {}`", plain.copied().collect::<Vec<_>>().join(" "))
+}
+
+fn namespace_default() -> String {
+    NAMESPACE_DEFAULT.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use vaultup_sdk::testing::{Machine, Reply};
+
+    use super::*;
+
+    fn kubectl() -> Kubectl {
+        let (kubeconfig, context) = (Some("kube.conf".to_owned()), Some("prod".to_owned()));
+        Kubectl::new(&Access { kubeconfig, context, namespace: "shop".to_owned() })
+    }
+
+    #[test]
+    fn every_command_names_the_cluster_that_the_operator_named() {
+        let machine = Machine::new().install();
+        machine.answer("kubectl", |_| Reply::output("{}"));
+        kubectl().text(&["get", "pods"]).unwrap();
+        let flags = "--namespace=shop --kubeconfig=kube.conf --context=prod";
+        assert_eq!(machine.take_calls(), [format!("kubectl get pods {flags}")]);
+    }
+
+    #[test]
+    fn what_the_cluster_says_becomes_a_case_that_the_host_acts_on() {
+        let refused = "The connection to the server 127.0.0.1:1 was refused - did you specify the \
+                       right host or port?";
+        let quota = "Error: pods \"x\" is forbidden: exceeded quota: q, requested: pods=1";
+        let cases = [
+            (refused, Case::Unreachable),
+            ("Error: Kubernetes cluster unreachable: dial tcp", Case::Unreachable),
+            (quota, Case::Refused),
+            ("Error from server (Forbidden): pods is forbidden: User", Case::Refused),
+            ("error: context \"x\" does not exist", Case::InvalidSettings),
+            ("kubernetes cluster unreachable: context \"x\" does not exist", Case::InvalidSettings),
+            ("Error from server (NotFound): pods \"x\" not found", Case::NotFound),
+            ("Error from server (AlreadyExists): x already exists", Case::Conflict),
+            ("something else", Case::Failed),
+        ];
+        for (words, case) in cases {
+            assert_eq!(case_of(words), case, "{words}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_off_or_of_another_shape_is_never_understood() {
+        let machine = Machine::new().install();
+        for answer in ["", "{", "[1]", "{\"clusters\": 3}", "null"] {
+            machine.answer("kubectl", move |_| Reply::output(answer));
+            assert_eq!(kubectl().server().unwrap_err().case(), &Case::Corrupt, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_right_is_there_or_not_or_cannot_be_asked_for() {
+        let machine = Machine::new().install();
+        let rights = [("patch", "deployments.apps"), ("list", "pods")];
+        machine.answer("kubectl", |call| match call.arguments[2].as_str() {
+            "list" => Reply::output("yes\n"),
+            _ => Reply::exit(1).with_output("no - no RBAC policy matched\n"),
+        });
+        let missing = kubectl().missing(&rights).unwrap();
+        assert_eq!(missing, rights[..1]);
+        let role = role("shop", &missing);
+        assert!(role.starts_with("not allowed: patch deployments.apps;"), "{role}");
+        assert!(role.contains(r#"{"apiGroups":["apps"],"resources":["deployments"]"#), "{role}");
+        machine.answer("kubectl", |_| Reply::exit(1).with_errors("connection refused"));
+        let error = kubectl().missing(&rights).unwrap_err();
+        assert_eq!(error.case(), &Case::Unreachable);
+        machine.answer("kubectl", |_| Reply::output("perhaps"));
+        assert_eq!(kubectl().missing(&rights).unwrap_err().case(), &Case::Corrupt);
+    }
+}

@@ -1,0 +1,152 @@
+//! Waiting for workloads, with news of what hinders as soon as the cluster says it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use vaultup_sdk::clock::{Deadline, Wait, wait_until};
+use vaultup_sdk::{Case, Error, log, progress};
+
+use crate::access::Kubectl;
+use crate::objects::{Cluster, Pod};
+use crate::reason::{self, Reason, Warnings};
+use crate::rollout::{self, Rollout};
+
+/// Between two looks at the cluster: news of a pod is at most this old, and a look more.
+pub const INTERVAL: Duration = Duration::from_millis(700);
+/// The most pods of which an error tells; more of the same only hide the first.
+const PODS_TOLD_MAX: usize = 3;
+
+/// What was told already, so that each reason is told once.
+#[derive(Debug, Default)]
+pub struct News {
+    told: BTreeSet<String>,
+}
+
+impl News {
+    /// Tells what is new of the pods of the workloads, and how many are ready.
+    ///
+    /// # Errors
+    /// If the cluster cannot be asked.
+    pub fn tell(&mut self, kubectl: &Kubectl, cluster: &Cluster) -> Result<(), Error> {
+        let wanted: u64 = cluster.workloads.iter().map(|its| u64::from(its.wanted())).sum();
+        let pods: Vec<&Pod> = cluster.owned_pods().collect();
+        let ready = pods.iter().filter(|pod| pod.is_ready()).count() as u64;
+        progress::report(ready.min(wanted), Some(wanted), "pods");
+        self.tell_of(kubectl, &pods)
+    }
+
+    /// Tells what is new of these pods.
+    ///
+    /// # Errors
+    /// If the cluster cannot be asked.
+    pub fn tell_of(&mut self, kubectl: &Kubectl, pods: &[&Pod]) -> Result<(), Error> {
+        let hindered = pods.iter().any(|pod| !pod.is_ready() && !pod.is_over());
+        let warnings = if hindered { Warnings::look(kubectl)? } else { Warnings::default() };
+        for &pod in pods {
+            let Some(reason) = reason::of(pod, &warnings) else { continue };
+            if self.told.insert(key(&reason)) {
+                match reason.is_trouble {
+                    true => log::warning(reason::with_log(kubectl, pod, &reason)),
+                    false => log::info(&reason.text),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Looks until every workload is complete. What cannot be asked for a moment is asked again.
+///
+/// # Errors
+/// [`Case::TimedOut`] and [`Case::Failed`] with the reasons of the pods that are not ready.
+pub fn until_complete(
+    kubectl: &Kubectl,
+    deadline: Deadline,
+    mut look: impl FnMut() -> Result<Cluster, Error>,
+) -> Result<(), Error> {
+    let mut news = News::default();
+    let waited = wait_until(deadline, INTERVAL, || {
+        let cluster = match look() {
+            Err(error) if error.case() == &Case::Unreachable => {
+                return Ok(Wait::NotYet(error.message().to_owned()));
+            }
+            looked => looked?,
+        };
+        match rollout::of_all(&cluster) {
+            Rollout::Complete => return Ok(Wait::Over(())),
+            Rollout::GivenUp(why) => return Err(Error::failed(why)),
+            Rollout::UnderWay(why) => {
+                let told = news.tell(kubectl, &cluster);
+                told.map_or_else(unreachable_is_not_yet, |()| Ok(Wait::NotYet(why)))
+            }
+        }
+    });
+    waited.map_err(|error| match error.case() {
+        Case::TimedOut | Case::Failed => with_reasons(kubectl, error, look()),
+        _ => error,
+    })
+}
+
+/// Looks until no pod of the workloads is left.
+///
+/// # Errors
+/// [`Case::TimedOut`] naming the pods that are.
+pub fn until_gone(
+    deadline: Deadline,
+    mut look: impl FnMut() -> Result<Cluster, Error>,
+) -> Result<(), Error> {
+    wait_until(deadline, INTERVAL, || {
+        let cluster = match look() {
+            Err(error) if error.case() == &Case::Unreachable => {
+                return Ok(Wait::NotYet(error.message().to_owned()));
+            }
+            looked => looked?,
+        };
+        let left: Vec<&str> =
+            rollout::left(&cluster).iter().map(|pod| pod.metadata.name.as_str()).collect();
+        Ok(match left.as_slice() {
+            [] => Wait::Over(()),
+            left => Wait::NotYet(format!("still there: {}", left.join(", "))),
+        })
+    })
+}
+
+/// The reasons of pods that do not serve, each with the end of its log, the gravest first.
+#[must_use]
+pub fn reasons(kubectl: &Kubectl, cluster: &Cluster) -> Vec<String> {
+    reasons_of(kubectl, cluster.owned_pods())
+}
+
+/// As [`reasons`], of these pods.
+#[must_use]
+pub fn reasons_of<'p>(kubectl: &Kubectl, pods: impl Iterator<Item = &'p Pod>) -> Vec<String> {
+    let warnings = Warnings::look(kubectl).unwrap_or_default();
+    let each = pods.filter_map(|pod| Some((pod, reason::of(pod, &warnings)?)));
+    let mut found: Vec<(&Pod, Reason)> = each.collect();
+    found.sort_by_key(|(_, reason)| !reason.is_trouble);
+    let told = found.iter().take(PODS_TOLD_MAX);
+    told.map(|(pod, reason)| reason::with_log(kubectl, pod, reason)).collect()
+}
+
+/// An error with the reasons of the pods in place of the platform's words.
+#[must_use]
+pub fn with_reasons(kubectl: &Kubectl, error: Error, looked: Result<Cluster, Error>) -> Error {
+    let Ok(cluster) = looked else { return error };
+    let reasons = reasons(kubectl, &cluster);
+    let words = [error.platform().to_owned(), reasons.join("\n")];
+    let words = words.into_iter().filter(|words| !words.is_empty());
+    error.with_platform(words.collect::<Vec<_>>().join("\n"))
+}
+
+fn unreachable_is_not_yet(error: Error) -> Result<Wait<()>, Error> {
+    match error.case() {
+        Case::Unreachable => Ok(Wait::NotYet(error.message().to_owned())),
+        _ => Err(error),
+    }
+}
+
+/// A back-off that grows is no news.
+fn key(reason: &Reason) -> String {
+    let stable: String = reason.text.chars().filter(|c| !c.is_ascii_digit()).collect();
+    stable.split("back-off").next().unwrap_or_default().to_owned()
+}

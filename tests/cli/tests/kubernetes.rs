@@ -1,0 +1,8 @@
+//! helm releases and plain workloads on a real cluster, upgraded by the real binary.
+
+#![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+mod kubernetes {
+    mod helm;
+    mod support;
+}

@@ -1,0 +1,180 @@
+//! helm releases.
+
+use std::time::Duration;
+
+use stage::Namespace;
+use tempfile::TempDir;
+
+use super::support::{expect, namespace};
+
+const BAD: &str = "2.0.1-bad";
+
+/// A shop installed by helm at 1.0.0, with a stack file about it and charts of later releases.
+fn shop() -> (Namespace, TempDir) {
+    let (namespace, folder) = namespace(&["helm"]);
+    for version in ["1.0.0", "2.0.0", BAD] {
+        let entry = format!("[components.shop]\nchart = \"charts/{version}\"\n");
+        namespace.chart(version, &entry).unwrap();
+    }
+    let stack = format!(
+        "format = 1\n[stack]\nname = \"shop\"\nreleases = \"releases\"\n\
+         [components.shop]\nplugin = \"helm\"\nwithin = \"40s\"\n\
+         [components.shop.settings]\nrelease = \"shop\"\nnamespace = \"{}\"\n",
+        namespace.name()
+    );
+    std::fs::write(namespace.folder().join("vaultup.toml"), stack).unwrap();
+    namespace.helm(&["install", "shop", "charts/1.0.0", "--wait"]).unwrap();
+    (namespace, folder)
+}
+
+fn statuses(namespace: &Namespace) -> Vec<String> {
+    let history = namespace.history("shop").unwrap();
+    history.into_iter().map(|(revision, status, _)| format!("{revision} {status}")).collect()
+}
+
+#[test]
+fn a_release_is_upgraded_and_its_history_says_so() {
+    let (namespace, _folder) = shop();
+    let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
+    assert_eq!(statuses(&namespace), ["1 superseded", "2 deployed"], "{shown}");
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:2.0.0"]);
+}
+
+#[test]
+fn a_plan_shows_each_object_and_the_cluster_and_changes_nothing() {
+    let (namespace, _folder) = shop();
+    let shown = expect(&namespace.vaultup(&["plan", "--to", "2.0.0"]).unwrap(), 0);
+    assert!(shown.contains("localhost/app:1.0.0 → localhost/app:2.0.0"), "{shown}");
+    assert_eq!(statuses(&namespace), ["1 deployed"]);
+}
+
+#[test]
+fn an_image_that_never_gets_ready_leads_back_to_the_previous_revision_r53() {
+    let (namespace, _folder) = shop();
+    let shown = expect(&namespace.vaultup(&["run", "--to", BAD]).unwrap(), 3);
+    assert!(shown.contains("Readiness probe failed"), "{shown}");
+    assert!(shown.contains("statuscode: 503"), "{shown}");
+    let history = namespace.history("shop").unwrap();
+    assert_eq!(history.last().unwrap().2, "Rollback to 1", "{history:?}");
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
+}
+
+#[test]
+fn a_hook_that_fails_leads_back_and_its_last_lines_are_shown() {
+    let (namespace, _folder) = shop();
+    let entry = "[components.shop]\nchart = \"charts/2.0.0\"\n\
+                 set = [\"hook.enabled=true\", \"hook.exit=3\"]\n";
+    namespace.chart("2.0.0", entry).unwrap();
+    let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 3);
+    assert!(shown.contains("exited with status 3"), "{shown}");
+    assert!(shown.contains("migrating for 2.0.0"), "{shown}");
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
+}
+
+#[test]
+fn one_line_without_a_stack_file_upgrades_a_release() {
+    let (namespace, _folder) = shop();
+    std::fs::remove_file(namespace.folder().join("vaultup.toml")).unwrap();
+    std::fs::remove_dir_all(namespace.folder().join("releases")).unwrap();
+    let scope = format!("namespace={}", namespace.name());
+    let words = [
+        "run",
+        "--plugin",
+        "helm",
+        "--set",
+        "release=shop",
+        "--set",
+        "chart=./charts/2.0.0",
+        "--set",
+        &scope,
+        "--to",
+        "2.0.0",
+    ];
+    expect(&namespace.vaultup(&words).unwrap(), 0);
+    assert_eq!(statuses(&namespace), ["1 superseded", "2 deployed"]);
+}
+
+#[test]
+fn a_field_that_somebody_set_by_hand_stops_the_plan_before_anything_happens() {
+    let (namespace, _folder) = shop();
+    namespace
+        .kubectl(&["set", "image", "deployment/shop", "app=localhost/app:2.0.1-slow"])
+        .unwrap();
+    let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
+    assert!(shown.contains("`kubectl-set` has set"), "{shown}");
+    assert_eq!(statuses(&namespace), ["1 deployed"]);
+}
+
+#[test]
+fn vaultup_and_helm_killed_in_the_middle_are_resumed_to_the_end() {
+    let (namespace, _folder) = shop();
+    let slow = "2.0.1-slow";
+    let entry = format!("[components.shop]\nchart = \"charts/{slow}\"\n");
+    namespace.chart(slow, &entry).unwrap();
+    let mut child = namespace.command(&["run", "--to", slow]).spawn().unwrap();
+    let pending = |namespace: &Namespace| {
+        statuses(namespace).iter().any(|status| status.ends_with("pending-upgrade"))
+    };
+    while !pending(&namespace) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before helm began");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    kill_helm(&namespace);
+    expect(&namespace.vaultup(&["resume"]).unwrap(), 0);
+    assert_eq!(statuses(&namespace).last().unwrap(), "4 deployed");
+    assert_eq!(namespace.serving().unwrap(), [format!("localhost/app:{slow}")]);
+}
+
+/// Kills the helm that works in the namespace, if one still does.
+fn kill_helm(namespace: &Namespace) {
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&arguments).into_owned();
+        let flag = format!("--namespace={}", namespace.name());
+        if arguments.contains("helm\0upgrade") && arguments.contains(&flag) {
+            let id = entry.file_name().into_string().unwrap();
+            std::process::Command::new("kill").args(["-9", &id]).status().unwrap();
+        }
+    }
+}
+
+#[test]
+fn another_helm_at_work_is_not_disturbed() {
+    let (namespace, _folder) = shop();
+    let words =
+        ["upgrade", "shop", "charts/2.0.0", "--set=hook.enabled=true", "--set=hook.sleep=8s"];
+    let mut other = namespace.program("helm", &words).spawn().unwrap();
+    while !statuses(&namespace).iter().any(|status| status.ends_with("pending-upgrade")) {
+        assert!(other.try_wait().unwrap().is_none(), "helm ended early");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
+    assert!(shown.contains("is pending-upgrade since"), "{shown}");
+    assert!(other.wait().unwrap().success());
+}
+
+#[test]
+fn bad_input_is_refused_with_code_and_next_step_and_nothing_changes() {
+    let (namespace, _folder) = shop();
+    let scope = format!("namespace={}", namespace.name());
+    let long = format!("release={}", "x".repeat(54));
+    let cases: [(&[&str], &str); 5] = [
+        (&["release=shop", "chart=./charts/9.9.9", &scope], "there is no chart"),
+        (&["release=nobody", "chart=./charts/2.0.0", &scope], "there is no release `nobody`"),
+        (&["release=shop", "chart=./charts/2.0.0", "namespace=other"], "no release `shop`"),
+        (&["release=shop", "chart=./charts/2.0.0", &scope, "context=nope"], "does not exist"),
+        (&[&long, "chart=./charts/2.0.0", &scope], "53"),
+    ];
+    for (sets, words) in cases {
+        let mut arguments = vec!["run", "--plugin", "helm", "--to", "2.0.0"];
+        arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
+        let ran = namespace.vaultup(&arguments).unwrap();
+        let shown = ran.shown();
+        assert!(matches!(ran.status, Some(1 | 2)), "{sets:?}: {shown}");
+        assert!(shown.contains(words), "{sets:?}: {shown}");
+        assert!(shown.contains("error[VU") && shown.contains("next:"), "{sets:?}: {shown}");
+    }
+    assert_eq!(statuses(&namespace), ["1 deployed"]);
+}
