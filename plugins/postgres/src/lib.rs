@@ -55,8 +55,8 @@ mod trouble;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use vaultup_sdk::Error;
 use vaultup_sdk::secret::Secret;
+use vaultup_sdk::{Error, Operation};
 
 /// The plugin.
 pub struct PostgresPlugin;
@@ -154,6 +154,17 @@ impl State {
             return Ok(());
         }
         Err(Error::corrupt(format!("the backup has format {format}, {STATE_FORMAT} is known")))
+    }
+
+    /// Refuses to put another database's backup in the place of the live one.
+    fn require_same(&self, operation: &Operation<Settings>) -> Result<(), Error> {
+        let (wanted, found) = (&operation.settings.database, &self.database);
+        if !operation.is_live() || wanted == found {
+            return Ok(());
+        }
+        Err(Error::invalid_settings(format!(
+            "this is a backup of the database {found}, and the settings name {wanted}"
+        )))
     }
 }
 

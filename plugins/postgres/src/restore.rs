@@ -70,6 +70,7 @@ impl Restore for PostgresPlugin {
 
     fn fill(operation: &Operation<Settings>, state: &State) -> Result<Vec<Figure>, Error> {
         state.require_known()?;
+        state.require_same(operation)?;
         require_artifacts()?;
         let connection = Connection::of(operation)?;
         let names = Names::of(operation)?;

@@ -1,11 +1,15 @@
 //! Real database servers for tests and benches: installed by the scripts in `tests/databases`,
 //! started in a folder of their own on a loopback port, and stopped when they are dropped.
 
+mod mongo;
+mod mongo_shop;
 mod postgres;
 mod postgres_shop;
 
 use std::path::PathBuf;
 
+pub use mongo::MongoServer;
+pub use mongo_shop::MongoShop;
 pub use postgres::PostgresServer;
 pub use postgres_shop::PostgresShop;
 

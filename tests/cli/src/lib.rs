@@ -12,7 +12,7 @@ mod programs;
 mod shop;
 
 pub use cluster::{Cluster, Namespace};
-pub use databases::{PostgresServer, PostgresShop};
+pub use databases::{MongoServer, MongoShop, PostgresServer, PostgresShop};
 pub use figure::figure;
 pub use programs::Programs;
 pub use shop::{Ran, Shop};

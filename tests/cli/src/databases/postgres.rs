@@ -94,6 +94,20 @@ impl PostgresServer {
         command
     }
 
+    /// Any program, with the server's tools first on its path, connected as the superuser.
+    #[must_use]
+    pub fn superuser(&self, program: &str) -> Command {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = self.tool("psql", SUPERUSER);
+        let connected: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        command = Command::new(program);
+        command.envs(connected).env("PATH", format!("{}:{path}", self.programs.display()));
+        command
+    }
+
     /// Names of the databases that vaultup made.
     ///
     /// # Errors

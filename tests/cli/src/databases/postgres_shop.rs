@@ -96,6 +96,18 @@ impl PostgresShop {
         Ok(())
     }
 
+    /// Writes the stack file anew, with one text in it replaced.
+    ///
+    /// # Errors
+    /// When the text is not in it.
+    pub fn rewrite_stack(&self, text: &str, by: &str) -> Result<()> {
+        self.write_stack_file("refuse", "")?;
+        let path = self.folder.join("vaultup.toml");
+        let stack = fs::read_to_string(&path)?;
+        ensure!(stack.contains(text), "the stack file has no `{text}`");
+        Ok(fs::write(path, stack.replace(text, by))?)
+    }
+
     /// vaultup in this folder, ready to be run, with the server's tools first on its path.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {

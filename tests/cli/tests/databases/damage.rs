@@ -1,14 +1,14 @@
 //! P9: ten kinds of damage to a backup, and which level of proof sees which.
 //!
-//! Eight are done to what is stored. Two are older than the vault: a dump that was cut off, or that
-//! lacks rows, and was stored faithfully; a tool that lies about its success is needed for that,
-//! so a script stands in for `pg_dump`.
+//! Eight are done to what is stored. Two are older than the vault: a dump that was cut off, or is
+//! not what is in the database, and was stored faithfully; a tool that lies about its success is needed for that,
+//! so a script stands in for the tool.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use stage::PostgresShop;
+use stage::{PostgresShop, Ran};
 use tempfile::TempDir;
 
 use crate::postgres::shop_with;
@@ -37,55 +37,98 @@ const TO_BYTES: [(&str, Damage); 6] = [
     ("bytes at its end", |bytes| bytes.extend([7; 100])),
 ];
 
-/// Where the dump of a set lies.
-fn dump_of(shop: &PostgresShop, set: &str) -> PathBuf {
-    shop.folder().join("home/data/backups/shop").join(set).join("orders/database.dump.zst.age")
+/// A shop, as far as damage to its backups is concerned.
+struct Damaged<'a> {
+    vaultup: &'a dyn Fn(&[&str]) -> Ran,
+    /// Where the sets lie.
+    sets: PathBuf,
+    /// The artifact that is damaged.
+    artifact: &'static str,
+    /// Everything that is live.
+    live: &'a dyn Fn() -> String,
 }
+
+/// What was done, which levels saw it, and whether it was done to bytes.
+type Seen = Vec<(&'static str, [bool; 4], bool)>;
 
 /// Cuts a stored dump in half.
 pub(crate) fn truncate_dump(shop: &PostgresShop, set: &str) {
-    let path = dump_of(shop, set);
+    let path = sets_of(shop.folder()).join(set).join(POSTGRES);
     let bytes = fs::read(&path).unwrap();
     fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
 }
 
-/// Which of the levels 0 to 3 refuse a set.
-fn refused(shop: &PostgresShop, set: &str) -> [bool; 4] {
-    ["0", "1", "2", "3"].map(|level| {
-        let proven = shop.vaultup(&["backup", "prove", set, "--level", level]).unwrap();
-        assert!(proven.status == Some(0) || proven.shown().contains("error[VU"), "{proven:?}");
-        proven.status != Some(0)
-    })
+const POSTGRES: &str = "orders/database.dump.zst.age";
+const MONGO: &str = "catalogue/database.archive.zst.age";
+
+fn sets_of(folder: &Path) -> PathBuf {
+    folder.join("home/data/backups/shop")
 }
 
-#[test]
-fn of_ten_kinds_of_damage_level_two_sees_all_that_is_done_to_bytes_and_level_three_sees_all() {
-    let (shop, folder) = shop_with("1.0.0", ORDERS);
-    let (set, other) = (shop.back_up().unwrap(), shop.back_up().unwrap());
-    assert_eq!(refused(&shop, &set), [false; 4], "it is good before");
-    let before = shop.digest().unwrap();
-    let path = dump_of(&shop, &set);
-    let whole = fs::read(&path).unwrap();
-    let mut seen = Vec::new();
-    for (name, damage) in TO_BYTES {
-        let mut bytes = whole.clone();
-        damage(&mut bytes);
-        fs::write(&path, bytes).unwrap();
-        seen.push((name, refused(&shop, &set), true));
-        cannot_be_restored(&shop, &set, &before);
+impl Damaged<'_> {
+    fn path(&self, set: &str) -> PathBuf {
+        self.sets.join(set).join(self.artifact)
     }
-    fs::write(&path, fs::read(dump_of(&shop, &other)).unwrap()).unwrap();
-    seen.push(("another set's dump", refused(&shop, &set), true));
-    cannot_be_restored(&shop, &set, &before);
-    fs::remove_file(&path).unwrap();
-    seen.push(("no dump", refused(&shop, &set), true));
-    fs::write(&path, &whole).unwrap();
-    assert_eq!(refused(&shop, &set), [false; 4], "it is good again");
-    seen.push(("a dump cut off before it was stored", lied(&shop, &folder, CUT_OFF), true));
-    seen.push(("rows missing before it was stored", lied(&shop, &folder, ROWS_MISSING), false));
+
+    /// Which of the levels 0 to 3 refuse a set.
+    fn refused(&self, set: &str) -> [bool; 4] {
+        ["0", "1", "2", "3"].map(|level| {
+            let proven = (self.vaultup)(&["backup", "prove", set, "--level", level]);
+            assert!(proven.status == Some(0) || proven.shown().contains("error[VU"), "{proven:?}");
+            proven.status != Some(0)
+        })
+    }
+
+    /// Eight kinds of damage to what is stored, and what sees them.
+    fn stored(&self, set: &str, other: &str) -> Seen {
+        assert_eq!(self.refused(set), [false; 4], "it is good before");
+        let before = (self.live)();
+        let path = self.path(set);
+        let whole = fs::read(&path).unwrap();
+        let mut seen = Seen::new();
+        for (name, damage) in TO_BYTES {
+            let mut bytes = whole.clone();
+            damage(&mut bytes);
+            fs::write(&path, bytes).unwrap();
+            seen.push((name, self.refused(set), true));
+            self.cannot_be_restored(set, &before);
+        }
+        fs::write(&path, fs::read(self.path(other)).unwrap()).unwrap();
+        seen.push(("another set's dump", self.refused(set), true));
+        self.cannot_be_restored(set, &before);
+        fs::remove_file(&path).unwrap();
+        seen.push(("no dump", self.refused(set), true));
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(self.refused(set), [false; 4], "it is good again");
+        seen
+    }
+
+    /// Nothing damaged is restored over live data.
+    fn cannot_be_restored(&self, set: &str, before: &str) {
+        let restored = (self.vaultup)(&["restore", set, "--yes"]);
+        assert_ne!(restored.status, Some(0), "{}", restored.shown());
+        assert_eq!((self.live)(), before);
+        if restored.status == Some(4) {
+            (self.vaultup)(&["rollback", "--accept-loss"]);
+        }
+    }
+
+    /// Which levels refuse the set that a backup left that did not succeed.
+    fn newest_refused(&self) -> [bool; 4] {
+        let sets = (self.vaultup)(&["backup", "list", "--format", "json"]);
+        expect(&sets, 0);
+        let newest: serde_json::Value =
+            serde_json::from_str(sets.output.lines().next().unwrap()).unwrap();
+        let newest = newest[0]["set"].as_str().or(newest["set"].as_str()).unwrap().to_owned();
+        self.refused(&newest)
+    }
+}
+
+/// Prints which level saw what, and demands what P9 demands.
+fn judged(database: &str, seen: &Seen) {
     let mut by_level = [0; 4];
-    for (name, levels, to_bytes) in &seen {
-        println!("{name:38} {levels:?}");
+    for (name, levels, to_bytes) in seen {
+        println!("{database}: {name:38} {levels:?}");
         assert!(levels[3], "{name}: level 3 sees everything");
         assert!(levels[2] || !to_bytes, "{name}: level 2 sees what is done to bytes");
         for (count, seen) in by_level.iter_mut().zip(levels) {
@@ -96,20 +139,64 @@ fn of_ten_kinds_of_damage_level_two_sees_all_that_is_done_to_bytes_and_level_thr
     assert_eq!(of, 10);
     let [zero, one, two, three] = by_level;
     figure(&format!(
-        "PostgreSQL damage seen at level 0: {zero}/{of}, 1: {one}/{of}, 2: {two}/{of}, 3: {three}/{of}"
+        "{database} damage seen at level 0: {zero}/{of}, 1: {one}/{of}, 2: {two}/{of}, 3: {three}/{of}"
     ));
 }
 
-/// Nothing damaged is restored over live data.
-fn cannot_be_restored(shop: &PostgresShop, set: &str, before: &str) {
-    let restored = shop.vaultup(&["restore", set, "--yes"]).unwrap();
-    assert_ne!(restored.status, Some(0), "{}", restored.shown());
-    assert_eq!(shop.digest().unwrap(), before);
-    // A restore that could not begin left everything running; one that held is ended.
-    if restored.status == Some(4) {
-        shop.vaultup(&["rollback", "--accept-loss"]).unwrap();
-        shop.vaultup(&["unlock", "--yes"]).unwrap();
+#[test]
+fn of_ten_kinds_of_damage_to_a_dump_of_postgres_level_three_sees_all() {
+    let (shop, folder) = shop_with("1.0.0", ORDERS);
+    let damaged = Damaged {
+        vaultup: &|arguments| shop.vaultup(arguments).unwrap(),
+        sets: sets_of(shop.folder()),
+        artifact: POSTGRES,
+        live: &|| shop.digest().unwrap(),
+    };
+    let (set, other) = (shop.back_up().unwrap(), shop.back_up().unwrap());
+    let mut seen = damaged.stored(&set, &other);
+    for (name, how, to_bytes) in [
+        ("a dump cut off before it was stored", CUT_OFF, true),
+        ("rows missing before it was stored", ROWS_MISSING, false),
+    ] {
+        lied(&shop, &folder, how);
+        seen.push((name, damaged.newest_refused(), to_bytes));
     }
+    judged("PostgreSQL", &seen);
+}
+
+#[test]
+fn of_ten_kinds_of_damage_to_an_archive_of_mongodump_level_three_sees_all() {
+    let (shop, folder) = crate::mongo::shop_at("1.0.0", 2000);
+    let damaged = Damaged {
+        vaultup: &|arguments| shop.vaultup(arguments).unwrap(),
+        sets: sets_of(shop.shop.folder()),
+        artifact: MONGO,
+        live: &|| shop.server.everything().unwrap(),
+    };
+    let (set, other) = (shop.back_up().unwrap(), shop.back_up().unwrap());
+    let mut seen = damaged.stored(&set, &other);
+    let real = shop.server.tools().join("mongodump");
+    for (name, how, to_bytes) in [
+        ("an archive cut off before it was stored", "head -c 20000", true),
+        ("a bit flipped before it was stored", "sed 's/item-77/item-76/'", true),
+    ] {
+        let tools = folder.path().join("lying");
+        let script = format!("#!/bin/sh\n{} \"$@\" | {how}\n", real.display());
+        write_tool(&tools, "mongodump", &script);
+        let path = format!("{}:{}", tools.display(), shop.server.tools().display());
+        let path = format!("{path}:{}", std::env::var("PATH").unwrap());
+        let mut command = shop.command(&["backup", "create"]);
+        let created = command.env("PATH", path).output().unwrap();
+        assert!(!created.status.success(), "{name}: {created:?}");
+        seen.push((name, damaged.newest_refused(), to_bytes));
+    }
+    judged("MongoDB", &seen);
+}
+
+fn write_tool(folder: &Path, name: &str, script: &str) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join(name), script).unwrap();
+    fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Half of what `pg_dump` writes, and its success.
@@ -117,8 +204,8 @@ const CUT_OFF: &str = "head -c $(( $(wc -c <\"$whole\") / 2 )) \"$whole\"";
 /// A dump of a database of the same name and schema that lacks a row, and its success.
 const ROWS_MISSING: &str = "cat \"$fewer\"";
 
-/// Backs up with a `pg_dump` that lies; which levels see it.
-fn lied(shop: &PostgresShop, folder: &TempDir, how: &str) -> [bool; 4] {
+/// Backs up with a `pg_dump` that lies.
+fn lied(shop: &PostgresShop, folder: &TempDir, how: &str) {
     let tools = folder.path().join("lying");
     fs::create_dir_all(&tools).unwrap();
     let (whole, fewer) = (tools.join("whole"), tools.join("fewer"));
@@ -142,18 +229,11 @@ fn lied(shop: &PostgresShop, folder: &TempDir, how: &str) -> [bool; 4] {
         fewer.display(),
         real.display()
     );
-    fs::write(tools.join("pg_dump"), script).unwrap();
-    fs::set_permissions(tools.join("pg_dump"), fs::Permissions::from_mode(0o755)).unwrap();
+    write_tool(&tools, "pg_dump", &script);
     let path = format!("{}:{}", tools.display(), shop.server.programs().display());
     let path = format!("{path}:{}", std::env::var("PATH").unwrap());
     let mut command = shop.command(&["backup", "create", "--format", "json"]);
     let created = command.env("PATH", path).output().unwrap();
     let said = String::from_utf8_lossy(&created.stderr).into_owned();
     assert!(!created.status.success(), "a proof at level 3 must refuse it: {said}");
-    let sets = shop.vaultup(&["backup", "list", "--format", "json"]).unwrap();
-    expect(&sets, 0);
-    let newest: serde_json::Value =
-        serde_json::from_str(sets.output.lines().next().unwrap()).unwrap();
-    let newest = newest[0]["set"].as_str().or(newest["set"].as_str()).unwrap().to_owned();
-    refused(shop, &newest)
 }

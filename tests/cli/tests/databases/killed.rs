@@ -5,10 +5,13 @@ use std::process::{Child, Stdio};
 use stage::PostgresShop;
 
 use crate::postgres::shop_with;
-use crate::support::{expect, figure};
+use crate::support::{expect, figure, wait_until};
 
 /// So many that each stage takes long enough to be seen and killed.
 const ORDERS: u32 = 200_000;
+
+/// Documents of a catalogue, likewise.
+const ITEMS: u32 = 15_000;
 
 /// When something is killed: a condition that the server itself waits for.
 struct Instant {
@@ -119,4 +122,71 @@ fn nothing_is_left(shop: &PostgresShop, instant: &Instant) {
     let left = shop.server.made_by_vaultup().unwrap();
     let unfinished = left.iter().filter(|name| !name.contains("_vaultup_old_"));
     assert_eq!(unfinished.count(), 0, "{}: {left:?}", instant.name);
+}
+
+/// How the commands are known that run while something is killed: a word of their arguments.
+const OF_MONGO: [(&str, &str, &str, &str, bool); 3] = [
+    ("dump", "mongodump", "1.0.0", "2.0.0", false),
+    ("proof", "--nsTo=shop_vaultup_proof.*", "1.0.0", "2.0.0", false),
+    ("restore", "--nsTo=shop.vaultup_new_", "2.0.0", "3.0.0", true),
+];
+
+#[test]
+fn a_kill_of_vaultup_while_mongodump_and_mongorestore_run_loses_nothing() {
+    for (name, word, from, to, half_way) in OF_MONGO {
+        let (shop, _folder) = crate::mongo::shop_at(from, ITEMS);
+        shop.install(to, &[], half_way).unwrap();
+        let before = shop.server.everything().unwrap();
+        let mut child = shop.command(&["run", "--to", to]).stderr(Stdio::null()).spawn().unwrap();
+        let port = format!("--port={}", shop.server.port());
+        wait_until(name, || runs(&[word, &port]));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let resumed = shop.vaultup(&["resume"]).unwrap();
+        expect(&resumed, if half_way { 3 } else { 0 });
+        let after = shop.server.everything().unwrap();
+        assert!(!half_way || after == before, "{name}: documents differ");
+        assert!(half_way || after.contains("\"schema_version\":2"), "{name}: {after}");
+        figure(&format!("vaultup killed during {name} of MongoDB: no document differs"));
+    }
+}
+
+#[test]
+fn a_kill_of_the_server_while_mongodump_and_mongorestore_run_loses_nothing() {
+    for (name, word, from, to, half_way) in OF_MONGO {
+        let (mut shop, _folder) = crate::mongo::shop_at(from, ITEMS);
+        shop.install(to, &[], half_way).unwrap();
+        let items = "print(db.items.countDocuments({}), db.items.findOne({ _id: 7 }).price)";
+        let before = shop.server.shell(items).unwrap();
+        // The server of the tests loses what it wrote in its last second when it is killed.
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        let child = shop.command(&["run", "--to", to]).stderr(Stdio::piped()).spawn().unwrap();
+        let port = format!("--port={}", shop.server.port());
+        wait_until(name, || runs(&[word, &port]));
+        shop.server.kill().unwrap();
+        let ended = child.wait_with_output().unwrap();
+        assert!(!ended.status.success(), "{name}: {ended:?}");
+        shop.server.begin().unwrap();
+        let again = match ended.status.code() {
+            Some(4) => shop.vaultup(&["resume"]).unwrap(),
+            _ => shop.vaultup(&["run", "--to", to]).unwrap(),
+        };
+        let again = match again.status {
+            Some(4) => shop.vaultup(&["rollback", "--accept-loss"]).unwrap(),
+            _ => again,
+        };
+        assert!(matches!(again.status, Some(0 | 3)), "{name}: {}", again.shown());
+        assert_eq!(shop.server.shell(items).unwrap(), before, "{name}");
+        figure(&format!("server killed during {name} of MongoDB: no item differs"));
+    }
+}
+
+/// Whether a program runs that has these words in its arguments.
+fn runs(words: &[&str]) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    processes.flatten().any(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        words.iter().all(|word| line.contains(word))
+    })
 }

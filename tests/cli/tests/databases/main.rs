@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
+mod bad_input;
 mod damage;
 mod killed;
+mod mongo;
 mod postgres;
 mod runbooks;
 mod support;
