@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use model::{Code, Exit, Problem};
 
 /// The codes of this crate.
+#[cfg_attr(not(test), expect(dead_code, reason = "for tests and `cargo xtask tidy`"))]
 pub(crate) const CODES: &[(u16, &str)] = &[
     (500, "bad-usage"),
     (501, "no-such-code"),

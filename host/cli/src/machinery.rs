@@ -57,13 +57,20 @@ pub(crate) fn gather(listener: Arc<dyn Listener>) -> Result<Machinery, Fault> {
     })
 }
 
-/// Opens the project that the arguments name.
+/// Opens the project that the arguments name: that of the flags, of the stack file, or the one that
+/// was last run from flags in this directory.
 ///
 /// # Errors
 /// [`runner::Error`].
 pub(crate) fn project(global: &Global, arguments: &ProjectArguments) -> Result<Project, Fault> {
     match &arguments.plugin {
-        None => Ok(Project::open(&global.stack_file)?),
+        None => match Project::open(&global.stack_file) {
+            Err(missing @ runner::Error::NoStackFile(_)) => {
+                let stacks = runner::carry_out::stacks_directory(&Places::of_this_user()?);
+                Ok(runner::flags::recall(&stacks, Path::new("."))?.ok_or(missing)?)
+            }
+            opened => Ok(opened?),
+        },
         Some(plugin) => {
             let plugin = plugin_name(plugin)?;
             Ok(Project::from_flags(Path::new("."), &plugin, &arguments.sets)?)
@@ -88,16 +95,18 @@ pub(crate) async fn open(
     project: Project,
     shell: &Shell,
 ) -> Result<(Platform, Vault), Fault> {
-    let (vault, origin) = runner::backups::open_vault(&machinery, &project)?;
+    // A plugin that cannot be opened ends it here, before a key is made.
+    let platform = Platform::open(machinery, project).await?;
+    let (vault, origin) = runner::backups::open_vault(&platform.machinery, &platform.project)?;
     if let KeysOrigin::Created { .. } = origin {
-        let path = machinery.places.configuration.join(runner::backups::IDENTITY_FILE);
+        let path = platform.machinery.places.configuration.join(runner::backups::IDENTITY_FILE);
         shell.note(&format!(
             "made a key for backups: {}\n  without it no backup can be read: keep a copy of it \
              somewhere else",
             path.display()
         ));
     }
-    Ok((Platform::open(machinery, project).await?, vault))
+    Ok((platform, vault))
 }
 
 /// Runs a future to its end on one thread: plugins run one at a time, and starting up is quick.

@@ -2,6 +2,7 @@
 
 pub(crate) mod backups;
 pub(crate) mod plan;
+pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod status;
 

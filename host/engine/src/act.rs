@@ -35,8 +35,8 @@ pub enum Act {
     Apply(Name, Wave),
     /// Observe a datastore's schema and compare it with the version expected.
     CheckSchema(Name, Option<String>),
-    /// Probe a component until it is healthy at this version.
-    Verify(Name, String),
+    /// Probe a component until it is healthy, at this version if it is known which it should be.
+    Verify(Name, Option<String>),
     /// Run a component's checks from end to end.
     Smoke(Name),
     /// Let requests to a component in.
@@ -65,6 +65,8 @@ pub enum Purpose {
     BeforeUpgrade,
     /// What a failed upgrade left, kept before it is replaced.
     FailedState,
+    /// What is there before a person's restore replaces it, kept as far as it can be read.
+    BeforeRestore,
 }
 
 /// How a datastore is migrated.
@@ -99,7 +101,7 @@ impl Act {
             Self::Fetch(_) => "fetch",
             Self::HoldTraffic(_) | Self::Stop(_) => "hold",
             Self::BackUp(Purpose::BeforeUpgrade, _) => "back up",
-            Self::BackUp(Purpose::FailedState, _) => "keep",
+            Self::BackUp(Purpose::FailedState | Purpose::BeforeRestore, _) => "keep",
             Self::Prove(..) => "prove",
             Self::Migrate(_) | Self::CheckSchema(..) => "migrate",
             Self::Apply(..) => "deploy",
@@ -216,7 +218,8 @@ impl fmt::Display for Act {
                 write!(formatter, "{name} has schema {version}")
             }
             Self::CheckSchema(name, None) => write!(formatter, "{name} has the schema it had"),
-            Self::Verify(name, version) => write!(formatter, "{name} {version}"),
+            Self::Verify(name, Some(version)) => write!(formatter, "{name} {version}"),
+            Self::Verify(name, None) => write!(formatter, "{name}"),
             Self::ReleaseTraffic(name) => write!(formatter, "requests to {name}"),
             Self::Survey => formatter.write_str("components and datastores"),
             Self::Revert(name, revision, Presence::Running) => {
@@ -258,6 +261,10 @@ pub enum Answer {
         set: String,
         /// Bytes of each datastore before and after compression.
         bytes: BTreeMap<Name, (u64, u64)>,
+        /// Datastores that could not be read, and why; only what is kept before a restore may
+        /// lack some.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        left_out: BTreeMap<Name, String>,
     },
     /// A proof was reached.
     Proven {

@@ -9,7 +9,7 @@
 //!    keep the data
 //! 3. changed, partial or unreadable → restore and redeploy, if the backup is proven well enough
 //!    and the restore loses no more than allowed
-//! 4. otherwise → hold
+//! 4. otherwise → hold: the new version stopped and requests held back (see [`crate::machine`])
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -171,6 +171,12 @@ impl Decision {
         let restored = self.datastores.values();
         let restored = restored.filter(|(_, choice)| *choice == Choice::RestoreAndRedeploy);
         restored.map(|(input, _)| input.loss).max().unwrap_or_default()
+    }
+
+    /// What restores would lose at most, whether or not they were chosen.
+    #[must_use]
+    pub fn at_stake(&self) -> Duration {
+        self.datastores.values().map(|(input, _)| input.loss).max().unwrap_or_default()
     }
 
     /// Why, in one sentence for people.

@@ -20,8 +20,10 @@ use crate::plan::Plan;
 pub struct Facts {
     /// This run's published backup set.
     pub set: Option<String>,
-    /// The set that keeps what a failed upgrade left.
+    /// The set that keeps what was there before it was replaced.
     pub kept: Option<String>,
+    /// The datastores that it holds.
+    pub kept_of: BTreeSet<Name>,
     /// The proof that each datastore's backup has reached.
     pub proofs: BTreeMap<Name, ProofLevel>,
     /// Components whose instances are known to be stopped.
@@ -32,12 +34,14 @@ pub struct Facts {
     pub disturbed: BTreeSet<Name>,
     /// Components to which holding requests was begun.
     pub holding: BTreeSet<Name>,
-    /// Components of which the next release was begun to be deployed, and when.
+    /// Components of which the next release was begun to be deployed, and since when it may run.
     pub applied: BTreeMap<Name, Timestamp>,
     /// Datastores whose migration was begun.
     pub migrations: BTreeMap<Name, MigrationState>,
     /// The effect that last filled a target beside each datastore.
     pub filled: BTreeMap<Name, u32>,
+    /// Where a restore set aside what was live of each datastore, until that is removed.
+    pub aside: BTreeMap<Name, String>,
     /// Since when writers of each datastore could write that its backup does not have.
     pub exposed: BTreeMap<Name, Exposure>,
     /// Whether anything was begun that people can notice.
@@ -58,7 +62,7 @@ pub struct Exposure {
 
 impl Exposure {
     fn open(&mut self, at: Timestamp) {
-        self.since.get_or_insert(at);
+        self.since = Some(self.since.map_or(at, |since| since.min(at)));
     }
 
     fn close(&mut self, at: Timestamp) {
@@ -83,8 +87,10 @@ impl Facts {
                 self.migrations.insert(migrate.datastore.clone(), MigrationState::Unresolved);
             }
             Act::Apply(name, _) => {
+                if self.stopped.remove(name) {
+                    self.applied.insert(name.clone(), at);
+                }
                 self.applied.entry(name.clone()).or_insert(at);
-                self.stopped.remove(name);
                 for datastore in plan.migrated_at_start_by(name) {
                     self.migrations.insert(datastore, MigrationState::Unresolved);
                 }
@@ -97,7 +103,11 @@ impl Facts {
                 }
             }
             Act::Start(name, _) | Act::Revert(name, _, Presence::Running) => {
-                self.stopped.remove(name);
+                if self.stopped.remove(name)
+                    && let Some(since) = self.applied.get_mut(name)
+                {
+                    *since = at;
+                }
             }
             Act::Stop(name) => {
                 self.disturbed.insert(name.clone());
@@ -122,8 +132,10 @@ impl Facts {
             (Act::BackUp(Purpose::BeforeUpgrade, _), Answer::BackedUp { set, .. }) => {
                 self.set = Some(set.clone());
             }
-            (Act::BackUp(Purpose::FailedState, _), Answer::BackedUp { set, .. }) => {
+            (Act::BackUp(_, names), Answer::BackedUp { set, left_out, .. }) => {
                 self.kept = Some(set.clone());
+                let kept = names.iter().filter(|name| !left_out.contains_key(*name));
+                self.kept_of.extend(kept.cloned());
             }
             (Act::Prove(name, _), Answer::Proven { level, .. }) => {
                 self.proofs.insert(name.clone(), *level);
@@ -143,8 +155,14 @@ impl Facts {
             (Act::Apply(..) | Act::Start(..) | Act::Revert(_, _, Presence::Running), _) => {
                 self.follow_writers(plan, at);
             }
-            (Act::Switch(name), _) => {
+            (Act::Switch(name), answer) => {
                 self.exposed.insert(name.clone(), Exposure::default());
+                if let Answer::Text(place) = answer {
+                    self.aside.insert(name.clone(), place.clone());
+                }
+            }
+            (Act::DiscardAside(name), _) => {
+                self.aside.remove(name);
             }
             _ => {}
         }
@@ -184,7 +202,7 @@ impl Facts {
                 },
                 proof: self.set.as_ref().and_then(|_| self.proofs.get(name).copied()),
                 proof_required: its.proof_required,
-                loss: self.loss(plan, name, survey, now),
+                loss: self.exposed.get(name).map_or(Duration::ZERO, |its| its.total(now)),
                 loss_budget: plan.loss_budget,
                 restorable: its.restorable,
             };
@@ -193,22 +211,25 @@ impl Facts {
         plan.datastores.iter().map(input).collect()
     }
 
-    /// What a restore of a datastore would lose.
-    ///
-    /// A deployment that failed counts from its beginning if the survey shows one of its instances
-    /// ready (or cannot tell): it may have been written through.
-    fn loss(&self, plan: &Plan, datastore: &Name, survey: &Survey, now: Timestamp) -> Duration {
-        let known = self.exposed.get(datastore).map_or(Duration::ZERO, |e| e.total(now));
-        let writers = plan.datastores.get(datastore).map_or(&[][..], |its| &its.written_by);
-        let begun = writers.iter().filter(|name| !self.held.contains(*name)).filter_map(|name| {
-            let since = self.applied.get(name)?;
-            let quiet = match survey.running.get(name) {
-                Some(Ok(running)) => running.instances.iter().all(|instance| !instance.ready),
-                Some(Err(_)) | None => false,
-            };
-            (!quiet && !self.stopped.contains(name)).then(|| elapsed(*since, now))
-        });
-        begun.fold(known, Duration::max)
+    /// Takes in what a survey shows, so that it counts even when what was seen is stopped later:
+    /// a deployment that failed may have been written through from its beginning if one of its
+    /// instances is ready (or nobody can tell).
+    pub fn surveyed(&mut self, plan: &Plan, survey: &Survey) {
+        for (datastore, its) in &plan.datastores {
+            let open = its.written_by.iter().filter(|name| self.may_write(name, survey));
+            let since = open.filter_map(|name| self.applied.get(name)).min().copied();
+            if let Some(since) = since {
+                self.exposed.entry(datastore.clone()).or_default().open(since);
+            }
+        }
+    }
+
+    fn may_write(&self, component: &Name, survey: &Survey) -> bool {
+        let quiet = match survey.running.get(component) {
+            Some(Ok(running)) => running.instances.iter().all(|instance| !instance.ready),
+            Some(Err(_)) | None => false,
+        };
+        !quiet && !self.held.contains(component) && !self.stopped.contains(component)
     }
 
     fn has_open_writer(&self, plan: &Plan, datastore: &Name) -> bool {

@@ -5,8 +5,8 @@
 //! the simulator, on one machine with an embedded journal, and one day on a distributed one.
 //!
 //! - [`snapshot`]: what was observed before a run
-//! - [`plan`]: the content-addressed list of steps; [`planner`] and
-//!   [`rehearsal`] make it
+//! - [`plan`]: the content-addressed list of steps; [`planner`], [`rehearsal`] and [`restore`]
+//!   make it
 //! - [`act`]: what a step does, and what is known afterwards
 //! - [`facts`]: what a run has learnt so far
 //! - [`machine`]: carries a plan out, event by event
@@ -26,6 +26,7 @@ pub mod machine;
 pub mod plan;
 pub mod planner;
 pub mod rehearsal;
+pub mod restore;
 pub mod snapshot;
 pub mod way_back;
 

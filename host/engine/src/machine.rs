@@ -6,25 +6,33 @@
 //! | forward | step failed, nothing changed yet | ended `unchanged` |
 //! | forward | step failed, outcome unknown or policy says hold | ended `held` |
 //! | forward | step failed otherwise | surveying |
-//! | surveying | survey done | decide: returning, or ended `held` |
+//! | surveying | survey done | decide: returning, or holding |
 //! | surveying | survey failed | ended `held` |
+//! | holding | step done or failed | next step; after the last: ended `held` |
 //! | returning | step done | next step; after the last: ended `rolled-back` |
 //! | returning | step failed | ended `held`; it never turns round again |
 //! | cleaning (rehearsal) | step done or failed | next step; after the last: ended |
 //! | any but ended | asked to hold while nothing is begun | ended `held` (`unchanged` if nothing changed) |
-//! | held | asked to go on | the step at which it stopped, again (the failed one if the decision was to hold) |
+//! | held | asked to go on | the step at which it stopped, again; first reopening, if the decision to hold had stopped something |
+//! | reopening | step done | next step; after the last: forward |
+//! | reopening | step failed | ended `held` |
 //! | held, upgraded | asked to roll back | surveying |
+//!
+//! Holding is what a *decision* to hold does: the next release is stopped and requests are held
+//! back, because nobody knows whether what it writes can be kept (see [`crate::way_back`]). A
+//! person who asks a run to hold, and a policy that holds on failure, stop nothing that runs.
 //!
 //! One act is in flight at a time: first offered, then begun (its intent is in the journal), then
 //! finished. Replaying the same events gives the same state.
 
-use std::time::Duration;
+mod asked;
+mod holding;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::act::{Act, Answer, Failure, Outcome, Survey};
-use crate::decision::{Choice, Decision};
+use crate::decision::{Choice, Decision, HoldReason};
 use crate::facts::Facts;
 use crate::plan::{Intent, Plan, Step};
 use crate::way_back;
@@ -121,7 +129,9 @@ pub enum Refused {
 enum Course {
     Forward { at: usize },
     Surveying { failed_at: usize },
-    Returning { steps: Vec<Step>, at: usize },
+    Holding { steps: Vec<Step>, at: usize, reason: String, failed_at: usize },
+    Reopening { steps: Vec<Step>, at: usize, then: usize },
+    Returning { steps: Vec<Step>, at: usize, failed_at: usize },
     Cleaning { steps: Vec<Step>, at: usize, failure: Option<Failure> },
     Ended { ending: Ending, stopped: Box<Option<Course>> },
 }
@@ -221,16 +231,36 @@ impl Machine {
         self.decision.as_ref()
     }
 
+    /// Why the decision about the way back was to hold, if the run holds because of it.
+    #[must_use]
+    pub fn held_by_decision(&self) -> Option<HoldReason> {
+        let Course::Ended { ending: Ending::Held(_), stopped } = &self.course else { return None };
+        match (stopped.as_ref(), self.decision.as_ref()?.choice()) {
+            (Some(Course::Holding { .. }), Choice::Hold(reason)) => Some(reason),
+            _ => None,
+        }
+    }
+
     /// What state the run is in, in one word.
     #[must_use]
     pub fn state(&self) -> &'static str {
         match &self.course {
-            Course::Forward { .. } => "upgrading",
+            Course::Forward { .. } => match self.plan.intent {
+                Intent::Upgrade => "upgrading",
+                Intent::Rehearsal => "rehearsing",
+                Intent::Restore => "restoring",
+            },
             Course::Surveying { .. } => "deciding",
+            Course::Holding { .. } => "holding",
+            Course::Reopening { .. } => "going on",
             Course::Returning { .. } => "rolling back",
             Course::Cleaning { .. } => "cleaning up",
             Course::Ended { ending, .. } => match ending {
-                Ending::Upgraded => "upgraded",
+                Ending::Upgraded => match self.plan.intent {
+                    Intent::Upgrade => "upgraded",
+                    Intent::Rehearsal => "rehearsed",
+                    Intent::Restore => "restored",
+                },
                 Ending::Unchanged(_) => "unchanged",
                 Ending::RolledBack => "rolled back",
                 Ending::Held(_) => "held",
@@ -243,7 +273,10 @@ impl Machine {
     pub fn remaining(&self) -> &[Step] {
         let (steps, at) = match &self.course {
             Course::Forward { at } => (&self.plan.steps, *at),
-            Course::Returning { steps, at } | Course::Cleaning { steps, at, .. } => (steps, *at),
+            Course::Holding { steps, at, .. }
+            | Course::Reopening { steps, at, .. }
+            | Course::Returning { steps, at, .. }
+            | Course::Cleaning { steps, at, .. } => (steps, *at),
             Course::Surveying { .. } | Course::Ended { .. } => return &[],
         };
         steps.get(at..).unwrap_or(&[])
@@ -296,15 +329,28 @@ impl Machine {
                     self.end(Ending::Upgraded);
                 }
             }
-            Course::Returning { steps, at } => {
+            Course::Returning { steps, at, .. } => {
                 *at += 1;
                 if *at == steps.len() {
                     self.end(Ending::RolledBack);
                 }
             }
+            Course::Holding { .. } => self.hold_on(None),
+            Course::Reopening { steps, at, then } => {
+                *at += 1;
+                if *at == steps.len() {
+                    self.course = Course::Forward { at: *then };
+                    if self.remaining().is_empty() {
+                        self.end(Ending::Upgraded);
+                    }
+                }
+            }
             Course::Cleaning { .. } => self.clean_on(),
-            Course::Surveying { .. } => match answer {
-                Answer::Surveyed(survey) => self.decide(survey, now),
+            Course::Surveying { failed_at } => match answer {
+                Answer::Surveyed(survey) => {
+                    let failed_at = *failed_at;
+                    self.decide(survey, failed_at, now);
+                }
                 _ => self.end(Ending::Held("what is there could not be observed".to_owned())),
             },
             Course::Ended { .. } => {}
@@ -348,6 +394,10 @@ impl Machine {
                     failure.message
                 )));
             }
+            Course::Holding { .. } => self.hold_on(Some((step, &failure))),
+            Course::Reopening { .. } => {
+                self.end(Ending::Held(format!("going on failed: {}", failure.message)));
+            }
             Course::Returning { .. } => {
                 self.end(Ending::Held(format!("the way back failed: {}", failure.message)));
             }
@@ -355,10 +405,11 @@ impl Machine {
         }
     }
 
-    fn decide(&mut self, survey: &Survey, now: Timestamp) {
+    fn decide(&mut self, survey: &Survey, failed_at: usize, now: Timestamp) {
+        self.facts.surveyed(&self.plan, survey);
         let mut inputs = self.facts.inputs(&self.plan, survey, now);
         if self.loss_accepted {
-            inputs.values_mut().for_each(|input| input.loss_budget = Duration::MAX);
+            inputs.values_mut().for_each(|input| input.loss_budget = std::time::Duration::MAX);
         }
         let decision = Decision::of(inputs);
         let choice = decision.choice();
@@ -366,9 +417,9 @@ impl Machine {
         let steps = way_back::steps(&self.plan, &self.facts, &decision);
         self.decision = Some(decision);
         match choice {
-            Choice::Hold(_) => self.end(Ending::Held(reason)),
+            Choice::Hold(_) => self.stand_still(reason, failed_at),
             _ if steps.is_empty() => self.end(Ending::RolledBack),
-            _ => self.course = Course::Returning { steps, at: 0 },
+            _ => self.course = Course::Returning { steps, at: 0, failed_at },
         }
     }
 
@@ -388,49 +439,6 @@ impl Machine {
         }
     }
 
-    fn asked(&mut self, request: Request) -> Result<(), Refused> {
-        let state = self.state();
-        let not_now = |request| Refused::NotNow { request, state };
-        match (request, &mut self.course) {
-            (Request::Hold, Course::Ended { .. }) => Err(not_now("hold")),
-            (Request::Hold, _) if self.begun => Err(not_now("hold")),
-            (Request::Hold, _) => {
-                self.in_flight = None;
-                let asked = "a person asked for it".to_owned();
-                if self.facts.changed {
-                    self.end(Ending::Held(asked));
-                } else {
-                    let failure =
-                        Failure { code: STOPPED_BY_A_PERSON, message: asked, ..Failure::default() };
-                    self.end(Ending::Unchanged(failure));
-                }
-                Ok(())
-            }
-            (Request::GoOn, Course::Ended { ending: Ending::Held(_), stopped }) => {
-                let Some(stopped) = stopped.take() else { return Err(not_now("go on")) };
-                self.course = match stopped {
-                    Course::Surveying { failed_at } => Course::Forward { at: failed_at },
-                    other => other,
-                };
-                self.failure = None;
-                if self.remaining().is_empty() {
-                    self.end(Ending::Upgraded);
-                }
-                Ok(())
-            }
-            (Request::GoOn, _) => Err(not_now("go on")),
-            (
-                Request::RollBack { accept_loss },
-                Course::Ended { ending: Ending::Held(_) | Ending::Upgraded, .. },
-            ) if self.plan.intent == Intent::Upgrade => {
-                self.loss_accepted = accept_loss;
-                self.course = Course::Surveying { failed_at: self.plan.steps.len() };
-                Ok(())
-            }
-            (Request::RollBack { .. }, _) => Err(not_now("roll back")),
-        }
-    }
-
     fn end(&mut self, ending: Ending) {
         let ended = Course::Ended { ending, stopped: Box::new(None) };
         let stopped = std::mem::replace(&mut self.course, ended);
@@ -444,6 +452,7 @@ impl Machine {
         if self.in_flight.is_some() {
             return None;
         }
+        self.leave_out_what_was_not_kept();
         let step = match &self.course {
             Course::Ended { .. } => return None,
             Course::Surveying { .. } => Step::plain(Act::Survey, self.plan.survey_within()),
@@ -464,6 +473,23 @@ impl Machine {
         let effect = Effect { number, key, step };
         self.in_flight = Some(effect.clone());
         Some(effect)
+    }
+
+    /// What a restore replaced and no backup set keeps stays where it was set aside.
+    fn leave_out_what_was_not_kept(&mut self) {
+        let Course::Forward { at } = &mut self.course else { return };
+        if self.plan.intent != Intent::Restore {
+            return;
+        }
+        let rest = self.plan.steps.get(*at..).unwrap_or(&[]);
+        let stays = |step: &&Step| match &step.act {
+            Act::DiscardAside(name) => !self.facts.kept_of.contains(name),
+            _ => false,
+        };
+        *at += rest.iter().take_while(stays).count();
+        if *at == self.plan.steps.len() {
+            self.end(Ending::Upgraded);
+        }
     }
 
     fn everything_is_proven(&self) -> bool {

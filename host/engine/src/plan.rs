@@ -68,6 +68,17 @@ pub enum Intent {
     Restore,
 }
 
+impl Intent {
+    /// What the steps that change something act on.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        match self {
+            Self::Upgrade | Self::Restore => Target::Live,
+            Self::Rehearsal => Target::Copy(REHEARSAL_COPY.to_owned()),
+        }
+    }
+}
+
 /// What must still be so when a plan is run. Digests are `blake3:hex`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -163,12 +174,6 @@ impl Plan {
         let by_it = |its: &DatastorePlan| its.migrated_at_start_by.as_ref() == Some(component);
         let named = self.datastores.iter().filter(|(_, its)| by_it(its));
         named.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// The copy that a rehearsal works on.
-    #[must_use]
-    pub fn copy_target(&self) -> Target {
-        Target::Copy(REHEARSAL_COPY.to_owned())
     }
 
     /// How long observing everything may take.

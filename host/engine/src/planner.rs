@@ -10,7 +10,7 @@ use std::time::Duration;
 use model::Name;
 use model::contract::{Consistency, MigrateRequest, Severity, Target, Traffic, Wave};
 use model::release::{DatastoreRelease, MigrateBy, MigrationClass, Release};
-use model::stack::{OnFailure, Stack, WaveSize};
+use model::stack::{Component, OnFailure, Stack, WaveSize};
 
 use crate::act::{Act, Migrate, Purpose};
 use crate::plan::{DatastorePlan, Estimate, Intent, PLAN_FORMAT, Plan, Preconditions, Step};
@@ -109,6 +109,28 @@ pub enum Obstacle {
              so it cannot be pointed at a copy"
     )]
     MigrationNotCopyable(Name),
+    /// The probes or checks of a component are the live one's, and its copy has none of its own.
+    #[error("the `{checks}` of `{component}` ask the live component, and its copy has none")]
+    ChecksNotCopyable {
+        /// The component.
+        component: Name,
+        /// `health` or `smoke`.
+        checks: &'static str,
+    },
+    /// A backup set belongs to another stack.
+    #[error("backup {set} is of stack `{stack}`, not of this one")]
+    OtherStack {
+        /// The set.
+        set: String,
+        /// Its stack.
+        stack: String,
+    },
+    /// A backup set holds a datastore that the stack does not have.
+    #[error("the backup holds datastore `{0}`, which the stack file does not have")]
+    NotInStack(Name),
+    /// A datastore's plugin can take backups and not restore them.
+    #[error("the plugin of datastore `{0}` cannot restore")]
+    CannotRestore(Name),
     /// A component says nothing of how its copy differs.
     #[error("`{0}` has no rehearsal settings, so it cannot be copied")]
     NotCopyable(Name),
@@ -126,7 +148,8 @@ pub fn plan(question: Question<'_>) -> Result<Plan, Vec<Obstacle>> {
     }
     let Question { stack, next, snapshot, preconditions, rehearsed, intent } = question;
     let order = stack.order();
-    let smoke = stack.components.iter().filter(|(_, its)| !its.smoke.is_empty());
+    let target = intent.target();
+    let smoke = stack.components.iter().filter(|(_, its)| !its.smoke_on(&target).is_empty());
     let mut plan = Plan {
         format: PLAN_FORMAT,
         stack: stack.name.clone(),
@@ -218,9 +241,10 @@ fn obstacles(question: &Question<'_>, from: &str) -> Vec<Obstacle> {
     }
     for (name, seen) in &question.snapshot.components {
         component_obstacles(name, seen, &mut found);
-        let copyable = question.stack.components.get(name).is_some_and(|c| c.rehearsal.is_some());
-        if question.intent == Intent::Rehearsal && !copyable {
-            found.push(Obstacle::NotCopyable(name.clone()));
+        if let Some(its) = question.stack.components.get(name)
+            && question.intent == Intent::Rehearsal
+        {
+            rehearsal_obstacles(name, its, &mut found);
         }
     }
     for (name, seen) in &question.snapshot.datastores {
@@ -251,6 +275,20 @@ fn obstacles(question: &Question<'_>, from: &str) -> Vec<Obstacle> {
         }
     }
     found
+}
+
+fn rehearsal_obstacles(name: &Name, its: &Component, found: &mut Vec<Obstacle>) {
+    let Some(copy) = &its.rehearsal else {
+        found.push(Obstacle::NotCopyable(name.clone()));
+        return;
+    };
+    let lacks_health = !its.health.is_empty() && copy.health.is_none();
+    let lacks_smoke = !its.smoke.is_empty() && copy.smoke.is_none();
+    for (lacks, checks) in [(lacks_health, "health"), (lacks_smoke, "smoke")] {
+        if lacks {
+            found.push(Obstacle::ChecksNotCopyable { component: name.clone(), checks });
+        }
+    }
 }
 
 fn component_obstacles(
@@ -302,7 +340,7 @@ fn datastores(
     stack.datastores.iter().map(one).collect()
 }
 
-fn withins(stack: &Stack) -> BTreeMap<Name, Duration> {
+pub(crate) fn withins(stack: &Stack) -> BTreeMap<Name, Duration> {
     let components = stack.components.iter().map(|(name, its)| (name.clone(), its.within));
     let datastores = stack.datastores.iter().map(|(name, its)| (name.clone(), its.within));
     components.chain(datastores).collect()
@@ -326,7 +364,7 @@ fn steps(plan: &Plan, stack: &Stack, next: &Release) -> Vec<Step> {
     for name in plan.components() {
         acts.extend(deploy(plan, stack, name));
     }
-    acts.extend(plan.components().map(|name| Act::Verify(name.clone(), plan.to.clone())));
+    acts.extend(plan.components().map(|name| Act::Verify(name.clone(), Some(plan.to.clone()))));
     acts.extend(plan.smoke.iter().map(|name| Act::Smoke(name.clone())));
     acts.extend(closed.into_iter().map(Act::ReleaseTraffic));
     acts.into_iter().map(|act| described(plan, next, act)).collect()
@@ -442,7 +480,7 @@ fn seconds_of(plan: &Plan, name: &Name) -> u64 {
     1 + bytes / BACKUP_BYTES_PER_SECOND
 }
 
-fn estimate(plan: &Plan) -> Estimate {
+pub(crate) fn estimate(plan: &Plan) -> Estimate {
     let seconds = |step: &Step| match &step.act {
         Act::BackUp(_, names) => names.iter().map(|name| seconds_of(plan, name)).sum(),
         Act::Prove(name, _) | Act::Fill(name) => seconds_of(plan, name),

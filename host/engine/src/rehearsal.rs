@@ -19,7 +19,7 @@ pub(crate) fn steps(plan: &Plan, stack: &Stack, next: &Release) -> Vec<Step> {
     let live = std::iter::once(Act::Check).chain(back_up(plan));
     let mut steps: Vec<Step> = live.map(|act| step(plan, act, Target::Live)).collect();
     let mut copy = |acts: Vec<Act>, may_fail: bool| {
-        let on_copy = |act| Step { may_fail, ..step(plan, act, plan.copy_target()) };
+        let on_copy = |act| Step { may_fail, ..step(plan, act, plan.intent.target()) };
         steps.extend(acts.into_iter().map(on_copy));
     };
     copy(fill(plan), false);
@@ -61,5 +61,5 @@ fn stop(plan: &Plan) -> Vec<Act> {
 }
 
 fn verify(plan: &Plan, version: &str) -> Vec<Act> {
-    plan.components().map(|name| Act::Verify(name.clone(), version.to_owned())).collect()
+    plan.components().map(|name| Act::Verify(name.clone(), Some(version.to_owned()))).collect()
 }

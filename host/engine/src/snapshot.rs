@@ -14,6 +14,10 @@ pub struct Snapshot {
     pub components: BTreeMap<Name, ComponentSnapshot>,
     /// Every datastore of the stack.
     pub datastores: BTreeMap<Name, DatastoreSnapshot>,
+    /// What could not be observed of components and datastores, and why. Only a restore is planned
+    /// all the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen: BTreeMap<Name, String>,
 }
 
 /// What was observed of a component.

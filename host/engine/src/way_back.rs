@@ -3,12 +3,15 @@
 //! With a restore, the order is the only one that is safe for every runbook: writers stop, what
 //! the upgrade left is kept, the previous release is put in place without an instance running, the
 //! data is restored beside and switched in, and only then does anything start. Requests come last.
+//!
+//! Where no way back may be taken without a person, what was deployed is stopped and requests are
+//! held back: whatever the next release wrote from then on might have to be thrown away.
 
 use model::Name;
-use model::contract::{Presence, Target};
+use model::contract::{Presence, Target, Traffic};
 
 use crate::act::{Act, Purpose};
-use crate::decision::Decision;
+use crate::decision::{Decision, MigrationState};
 use crate::facts::Facts;
 use crate::plan::{Plan, Step};
 
@@ -23,7 +26,7 @@ pub fn steps(plan: &Plan, facts: &Facts, decision: &Decision) -> Vec<Step> {
     } else {
         restore(plan, facts, &restored, &touched, &mut acts);
     }
-    acts.extend(touched.iter().map(|name| Act::Verify(name.clone(), plan.from.clone())));
+    acts.extend(touched.iter().map(|name| Act::Verify(name.clone(), Some(plan.from.clone()))));
     let smoke = touched.iter().filter(|name| plan.smoke.contains(name));
     acts.extend(smoke.map(|name| Act::Smoke(name.clone())));
     let held = |name: &&Name| facts.holding.contains(*name) || facts.held.contains(*name);
@@ -33,10 +36,55 @@ pub fn steps(plan: &Plan, facts: &Facts, decision: &Decision) -> Vec<Step> {
     acts.into_iter().map(|act| step(plan, act, Target::Live)).collect()
 }
 
+/// The steps after which nothing of the next release runs, in the order of stopping.
+///
+/// A component that may be migrating a datastore at this moment is left running: stopping it could
+/// leave the migration half-way. Requests to it are held back all the same.
+#[must_use]
+pub fn stand_still(plan: &Plan, facts: &Facts) -> Vec<Step> {
+    let applied = || plan.components().rev().filter(|name| facts.applied.contains_key(*name));
+    let closable = |name: &Name| {
+        let seen = plan.snapshot.components.get(name);
+        seen.is_some_and(|its| its.running.traffic != Traffic::NotApplicable)
+    };
+    let migrating = |name: &Name| {
+        let mut migrated = plan.migrated_at_start_by(name).into_iter();
+        migrated.any(|store| facts.migrations.get(&store) == Some(&MigrationState::Unresolved))
+    };
+    let open = applied().filter(|name| closable(name) && !facts.held.contains(*name));
+    let running = applied().filter(|name| !facts.stopped.contains(*name) && !migrating(name));
+    let acts = open.cloned().map(Act::HoldTraffic).chain(running.cloned().map(Act::Stop));
+    acts.map(|act| step(plan, act, Target::Live)).collect()
+}
+
+/// The steps that undo [`stand_still`] before a plan is taken up at a step: what that step or a
+/// later one deploys is not started here.
+#[must_use]
+pub fn start_again(plan: &Plan, stilled: &[Step], at: usize) -> Vec<Step> {
+    let rest = plan.steps.get(at..).unwrap_or(&[]);
+    let later = |name: &Name| {
+        rest.iter().any(|step| matches!(&step.act, Act::Apply(other, _) if other == name))
+    };
+    let was = |wanted: Act| stilled.iter().any(|step| step.act == wanted);
+    let stopped = plan.components().filter(|name| was(Act::Stop((*name).clone())) && !later(name));
+    let starts = stopped.map(|name| Act::Start(name.clone(), instances(plan, name)));
+    let closed = plan.components().filter(|name| was(Act::HoldTraffic((*name).clone())));
+    let acts = starts.chain(closed.cloned().map(Act::ReleaseTraffic));
+    acts.map(|act| step(plan, act, Target::Live)).collect()
+}
+
+/// The components that some of these steps are about, for a sentence.
+#[must_use]
+pub fn components_of(steps: &[Step], wanted: impl Fn(&Act) -> bool) -> String {
+    let named = steps.iter().filter(|step| wanted(&step.act));
+    let names: Vec<&str> = named.filter_map(|step| Some(step.act.subject()?.as_str())).collect();
+    names.join(", ")
+}
+
 /// The steps that remove a rehearsal's copy, whatever became of it.
 #[must_use]
 pub fn clean_up(plan: &Plan) -> Vec<Step> {
-    let target = plan.copy_target();
+    let target = plan.intent.target();
     let components = plan.components().rev().map(|name| Act::DiscardCopy(name.clone()));
     let datastores = plan.datastores.keys().map(|name| Act::DiscardAside(name.clone()));
     components.chain(datastores).map(|act| step(plan, act, target.clone())).collect()

@@ -16,6 +16,8 @@
 //! waves    = ["1", "50%", "100%"]    # default ["100%"]
 //! within   = "5m"                    # how long one changing operation may take; the default
 //! rehearsal.settings = { directory = "/srv/shop/copy" }    # merged over `settings`
+//! rehearsal.health   = { http = "http://127.0.0.1:9080/health" }   # the copy's own probes
+//! rehearsal.smoke    = []            # and checks: none
 //!
 //! [[components.api.health]]          # a table for one probe, a list for several
 //! http   = "http://127.0.0.1:8080/health"
@@ -77,7 +79,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::contract::ProofLevel;
+use crate::contract::{ProofLevel, Target};
 use crate::error::Error;
 use crate::name::Name;
 use crate::places::Places;
@@ -141,10 +143,50 @@ pub struct Component {
     pub health: Vec<Probe>,
     /// Checks from end to end, run once after the deployment.
     pub smoke: Vec<Smoke>,
-    /// Settings merged over `settings` when the target is a copy; absent: it cannot be rehearsed.
-    pub rehearsal: Option<Value>,
+    /// How its copy differs; absent: it cannot be rehearsed.
+    pub rehearsal: Option<Rehearsal>,
     /// How long one changing operation may take.
     pub within: Duration,
+}
+
+/// How a component's copy differs from the live one.
+///
+/// Probes and smoke checks are not taken over: written for the live component, most name an address,
+/// and asked during a rehearsal they would tell of what is *not* rehearsed. An empty list says
+/// that the copy has none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Rehearsal {
+    /// Merged over the component's `settings`.
+    pub settings: Value,
+    /// The copy's probes; must be given if the component has some.
+    pub health: Option<Vec<Probe>>,
+    /// The copy's checks from end to end; must be given if the component has some.
+    pub smoke: Option<Vec<Smoke>>,
+}
+
+impl Component {
+    /// The probes that are asked on a target.
+    #[must_use]
+    pub fn health_on(&self, target: &Target) -> &[Probe] {
+        match target {
+            Target::Live => &self.health,
+            Target::Copy(_) => self.rehearsed(|its| its.health.as_deref()),
+        }
+    }
+
+    /// The checks from end to end that are run on a target.
+    #[must_use]
+    pub fn smoke_on(&self, target: &Target) -> &[Smoke] {
+        match target {
+            Target::Live => &self.smoke,
+            Target::Copy(_) => self.rehearsed(|its| its.smoke.as_deref()),
+        }
+    }
+
+    fn rehearsed<T>(&self, list: impl FnOnce(&Rehearsal) -> Option<&[T]>) -> &[T] {
+        self.rehearsal.as_ref().and_then(list).unwrap_or_default()
+    }
 }
 
 /// Something with state; one plugin backs it up.
@@ -314,7 +356,7 @@ impl Stack {
     /// | `datastore.NAME.KEY` | `plugin`, `written-by`, `proof`, `within`, `rehearsal` of a datastore |
     /// | `datastore.NAME.OTHER`, `datastore.NAME.settings.KEY` | a setting of the datastore |
     /// | `secret.NAME.env`, `secret.NAME.file` | where a secret comes from |
-    /// | `releases`, `policy.KEY`, `backups.KEY` | as in the file |
+    /// | `stack.releases`, `policy.KEY`, `backups.KEY` | as in the file |
     ///
     /// A datastore is written by the component unless `written-by` says otherwise, and a list may
     /// be given as one text: `datastore.orders.written-by=api`.

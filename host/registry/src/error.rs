@@ -82,6 +82,15 @@ pub enum Error {
         import: String,
     },
 
+    /// A file holds no plugin that can be used.
+    #[error("{}: {error}", path.display())]
+    NotUsable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
+
     /// No plugin of this name is in the lock.
     #[error("plugin `{name}` is not installed{}", meant(nearest.as_ref()))]
     NotInstalled {
@@ -201,6 +210,7 @@ impl Problem for Error {
     fn code(&self) -> Code {
         Code(match self {
             Self::Manifest(error) => return error.code(),
+            Self::NotUsable { error, .. } => return error.code(),
             Self::NotWebAssembly => 170,
             Self::CoreModule => 171,
             Self::Damaged(_) => 172,
@@ -226,6 +236,7 @@ impl Problem for Error {
     fn place(&self) -> Option<Place> {
         match self {
             Self::Manifest(error) => error.place(),
+            Self::NotUsable { error, .. } => error.place(),
             _ => None,
         }
     }
@@ -233,6 +244,7 @@ impl Problem for Error {
     fn next(&self) -> Option<String> {
         Some(match self {
             Self::Manifest(error) => return error.next(),
+            Self::NotUsable { error, .. } => return error.next(),
             Self::NotWebAssembly | Self::Damaged(_) => {
                 "fetch the file again, and compare its digest with the publisher's".to_owned()
             }

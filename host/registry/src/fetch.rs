@@ -114,12 +114,13 @@ impl Registry {
 
 fn fetch_file(path: &Path, source: Source) -> Result<Fetched, Error> {
     let failed = |source| Error::File { path: path.to_owned(), source };
+    let not_usable = |error| Error::NotUsable { path: path.to_owned(), error: Box::new(error) };
     let bytes = read_limited(path).map_err(failed)?;
     if bytes.len() > COMPONENT_BYTES_MAX {
         let bytes = std::fs::metadata(path).map_err(failed)?.len();
-        return Err(Error::TooLarge { bytes });
+        return Err(not_usable(Error::TooLarge { bytes }));
     }
-    let inspected = inspect(&bytes)?;
+    let inspected = inspect(&bytes).map_err(not_usable)?;
     Ok(Fetched { bytes, inspected, source })
 }
 

@@ -1,24 +1,21 @@
-//! Backup sets that a person asks for, outside a run: take, list, prove, prune, and the plan of a
-//! restore.
+//! Backup sets that a person asks for, outside a run: take, list, prove and prune.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::act::{Act, Purpose};
 use engine::machine::Ending;
-use engine::plan::{Intent, Plan, Step};
 use model::Name;
 use model::contract::{ProofLevel, Target};
 use vault::{BackupSet, Keys, KeysOrigin, PruneRequest, Pruned, Retention, SetId, Vault};
 
-use crate::carry_out::{last_run, state_directory};
+use crate::carry_out::state_directory;
 use crate::error::Error;
-use crate::perform::backup::SetRequest;
+use crate::perform::backup::{SET_SUFFIXES, SetRequest};
 use crate::perform::{Worker, error_of};
 use crate::platform::{Call, Machinery, Platform, Releases};
 use crate::project::Project;
-use crate::record::replay;
+use crate::record::runs_newest_first;
 use crate::writer::Writer;
 
 /// File with this user's key, in the configuration directory.
@@ -60,10 +57,11 @@ pub async fn create(platform: Platform, vault: Vault) -> Result<BackupSet, Error
             within,
         })
         .await
-        .map_err(error_of)?;
+        .map_err(|untaken| error_of(untaken.trouble))?;
     for name in &names {
         let level = proof_wanted(&worker, name);
-        prove_one(&worker, set.id(), name, level).await?;
+        let proven = prove_one(&worker, set.id(), name, level).await;
+        proven.map_err(|error| error.of_unproven(set.id()))?;
     }
     done(worker)?;
     Ok(set)
@@ -118,46 +116,6 @@ pub fn prune(
     Ok(pruned)
 }
 
-impl Platform {
-    /// The plan of restoring a set over what is there: proven first, what is there kept, writers
-    /// stopped, restored beside, switched in.
-    ///
-    /// # Errors
-    /// [`Error::NoPlan`], [`Error::Vault`].
-    pub async fn restore_plan(&mut self, vault: &Vault, id: &SetId) -> Result<Plan, Error> {
-        let set = vault.set(id)?;
-        let snapshot = self.snapshot(Releases::default()).await?;
-        let running = snapshot.version().unwrap_or_default().to_owned();
-        let mut plan = self.plan(&running, Intent::Restore).await?;
-        let names: Vec<Name> =
-            set.record().datastores.keys().filter_map(|name| Name::parse(name).ok()).collect();
-        plan.datastores.retain(|name, _| names.contains(name));
-        let writers: BTreeSet<Name> =
-            plan.datastores.values().flat_map(|its| its.written_by.clone()).collect();
-        let writers: Vec<Name> =
-            plan.components().filter(|name| writers.contains(*name)).cloned().collect();
-        let mut acts = vec![Act::Check];
-        let proofs = plan.datastores.iter();
-        acts.extend(proofs.map(|(name, its)| Act::Prove(name.clone(), its.proof_required)));
-        acts.extend(writers.iter().rev().cloned().map(Act::Stop));
-        acts.push(Act::BackUp(Purpose::FailedState, names.clone()));
-        acts.extend(names.iter().cloned().map(Act::Fill));
-        acts.extend(names.iter().cloned().map(Act::Switch));
-        acts.extend(writers.iter().map(|name| {
-            let seen = plan.snapshot.components.get(name);
-            Act::Start(name.clone(), seen.map_or(1, |its| its.running.instances_wanted))
-        }));
-        acts.extend(writers.iter().map(|name| Act::Verify(name.clone(), running.clone())));
-        acts.extend(names.into_iter().map(Act::DiscardAside));
-        let step = |act| engine::way_back::step(&plan, act, Target::Live);
-        let steps: Vec<Step> = acts.into_iter().map(step).collect();
-        plan.point_of_no_return = steps.iter().position(|s| matches!(s.act, Act::Switch(_)));
-        plan.steps = steps;
-        plan.restore_from = Some(id.to_string());
-        Ok(plan)
-    }
-}
-
 fn worker(platform: Platform, vault: Vault) -> Result<Worker, Error> {
     let machinery = &platform.machinery;
     let directory = state_directory(machinery, &platform.project.stack.name);
@@ -200,13 +158,23 @@ fn longest(project: &Project) -> Duration {
     project.stack.datastores.values().map(|its| its.within).max().unwrap_or_default()
 }
 
-/// Sets that the last run may still need: all of them unless it has ended well.
+/// Sets that a run which has not ended well may still need: those that it made and the one that it
+/// restores. A run that holds may have been followed by a restore that has not ended well either.
 fn needed(writer: &Writer) -> Result<BTreeSet<SetId>, Error> {
-    let Some(last) = last_run(writer)? else { return Ok(BTreeSet::new()) };
-    let records = writer.journal().records(Some(&last.id))?;
-    let run = replay(&records)?;
-    let open = run.is_some_and(|run| matches!(run.machine.ending(), None | Some(Ending::Held(_))));
-    let names = ["before", "failed"].map(|suffix| format!("{}-{suffix}", last.id));
-    let sets = names.iter().filter(|_| open).map(|name| SetId::parse(name));
-    Ok(sets.collect::<Result<_, _>>()?)
+    let mut needed = BTreeSet::new();
+    for run in runs_newest_first(&writer.journal()) {
+        let run = run?;
+        match run.machine.ending() {
+            Some(Ending::Upgraded | Ending::RolledBack) => break,
+            Some(Ending::Unchanged(_)) => continue,
+            None | Some(Ending::Held(_)) => {}
+        }
+        for suffix in SET_SUFFIXES {
+            needed.insert(SetId::parse(&format!("{}-{suffix}", run.id))?);
+        }
+        if let Some(set) = &run.machine.plan().restore_from {
+            needed.insert(SetId::parse(set)?);
+        }
+    }
+    Ok(needed)
 }

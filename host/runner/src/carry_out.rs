@@ -14,17 +14,19 @@ use engine::act::Outcome;
 use engine::machine::{Effect, Ending, Event, Machine, Request};
 use engine::plan::{Intent as PlanIntent, Plan};
 use model::Name;
-use model::release::Release;
+use system::places::Places;
 use tokio::task::JoinHandle;
 use vault::Vault;
 
 use crate::barrier::Instant;
 use crate::error::Error;
+use crate::flags;
 use crate::news::{self, News};
 use crate::perform::Worker;
 use crate::platform::{Machinery, Platform, releases_of};
 use crate::project::Project;
-use crate::record::{Beginning, Ended, Intent, Rehearsed, Run, replay};
+use crate::record::{Beginning, Ended, Intent, Rehearsed, Run, replay, standing_run};
+use crate::status::{backup_of, next_commands};
 use crate::writer::{RENEWAL, Writer, is_alive};
 
 /// File in a stack's state directory by which another process asks the run to hold.
@@ -38,21 +40,27 @@ pub struct Carrier {
     state_directory: PathBuf,
 }
 
+/// Where journals lie, one directory a stack.
+#[must_use]
+pub fn stacks_directory(places: &Places) -> PathBuf {
+    places.state.join("stacks")
+}
+
 /// Where a stack's journal lies.
 #[must_use]
 pub fn state_directory(machinery: &Machinery, stack: &Name) -> PathBuf {
-    machinery.places.state.join("stacks").join(stack.as_str())
+    stacks_directory(&machinery.places).join(stack.as_str())
 }
 
 /// Begins a run of a plan.
 ///
 /// # Errors
-/// [`Error::Unfinished`] while an earlier run has not ended; [`Error::Journal`] while somebody
-/// else holds the lock.
+/// [`Error::Unfinished`] while an earlier run has not ended (a restore may follow one that holds);
+/// [`Error::Journal`] while somebody else holds the lock.
 pub async fn begin(platform: Platform, vault: Vault, plan: Plan) -> Result<Carrier, Error> {
     let (directory, writer) = take(&platform.machinery, &platform.project)?;
-    if let Some(last) = last_run(&writer)? {
-        refuse_unfinished(&last)?;
+    if let Some(last) = standing_run(&writer.journal())? {
+        refuse_unfinished(&last, &plan)?;
     }
     let plan_id = plan.id().map_err(not_json)?;
     let clock = platform.machinery.clock.now();
@@ -60,6 +68,7 @@ pub async fn begin(platform: Platform, vault: Vault, plan: Plan) -> Result<Carri
     let run = blake3::hash(seed.as_bytes()).to_hex()[..8].to_owned();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let beginning = Beginning { plan: plan.clone(), plan_id, vaultup: version };
+    flags::remember(&directory, &platform.project)?;
     writer.append(&run, "run-begun", &beginning)?;
     let (machine, _) = Machine::begin(plan);
     carrier(platform, vault, writer, directory, Run { id: run, machine, began: clock, last: clock })
@@ -73,7 +82,7 @@ pub async fn begin(platform: Platform, vault: Vault, plan: Plan) -> Result<Carri
 pub async fn take_up(platform: Platform, vault: Vault) -> Result<Carrier, Error> {
     let (directory, writer) = take(&platform.machinery, &platform.project)?;
     let nothing = |why: &str| Error::NothingToResume { what: "resume", why: why.to_owned() };
-    let last = last_run(&writer)?.ok_or_else(|| nothing("no run was ever begun"))?;
+    let last = standing_run(&writer.journal())?.ok_or_else(|| nothing("no run was ever begun"))?;
     carrier(platform, vault, writer, directory, last)
 }
 
@@ -234,6 +243,10 @@ impl Carrier {
         self.tell(&News::Over {
             run: self.worker.run.clone(),
             ending,
+            state: self.machine.state().to_owned(),
+            backup: backup_of(&self.machine).map(str::to_owned),
+            aside: self.machine.facts().aside.clone(),
+            next: next_commands(&self.machine),
             lost_seconds: lost.as_secs(),
             elapsed,
         });
@@ -281,8 +294,7 @@ fn carrier(
     state_directory: PathBuf,
     run: Run,
 ) -> Result<Carrier, Error> {
-    let (previous, next): (Option<Release>, Release) =
-        releases_of(&mut platform.project, run.machine.plan())?;
+    let (previous, next) = releases_of(&mut platform.project, run.machine.plan())?;
     forget_old_request(&state_directory);
     let writer = Arc::new(writer);
     let renewed = Arc::downgrade(&writer);
@@ -296,7 +308,7 @@ fn carrier(
             }
         }
     });
-    let worker = Worker::new(platform, vault, writer, run.id, previous, Some(next));
+    let worker = Worker::new(platform, vault, writer, run.id, previous, next);
     Ok(Carrier { worker, machine: run.machine, renewal, state_directory })
 }
 
@@ -305,22 +317,11 @@ fn forget_old_request(directory: &Path) {
     drop(std::fs::remove_file(directory.join(HOLD_REQUESTED)));
 }
 
-/// The last run of an upgrade, rehearsal or restore.
-///
-/// # Errors
-/// [`Error::Record`] when it cannot be read back.
-pub fn last_run(writer: &Writer) -> Result<Option<Run>, Error> {
-    let journal = writer.journal();
-    match journal.last_run()? {
-        None => Ok(None),
-        Some(last) => replay(&journal.records(Some(&last.id))?),
-    }
-}
-
-fn refuse_unfinished(last: &Run) -> Result<(), Error> {
+fn refuse_unfinished(last: &Run, plan: &Plan) -> Result<(), Error> {
     let unfinished = |state| Err(Error::Unfinished { run: last.id.clone(), state });
     match last.machine.ending() {
         None => unfinished("unfinished"),
+        Some(Ending::Held(_)) if plan.intent == PlanIntent::Restore => Ok(()),
         Some(Ending::Held(_)) => unfinished("held"),
         Some(_) => Ok(()),
     }

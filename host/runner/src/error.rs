@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use engine::act::Failure;
 use engine::planner::Obstacle;
 use model::contract::Interface;
 use model::{Code, Exit, Name, Place, Problem};
@@ -34,6 +35,7 @@ pub const CODES: &[(u16, &str)] = &[
     (423, "no-such-run"),
     (425, "no-such-subject"),
     (426, "stopped-by-a-person"),
+    (427, "several-stacks"),
 ];
 
 /// The codes of failures of acts, as the journal keeps them.
@@ -52,12 +54,36 @@ pub mod failures {
     pub const UNKNOWN: u16 = 420;
 }
 
+/// Why an act failed, a sentence as it stands in the journal.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Cause {
+    text: String,
+    source: Option<Box<Cause>>,
+}
+
+impl Cause {
+    /// Causes, outermost first.
+    fn chain(causes: Vec<String>) -> Option<Self> {
+        let inside_out = causes.into_iter().rev();
+        inside_out.fold(None, |source, text| Some(Self { text, source: source.map(Box::new) }))
+    }
+}
+
 /// What can go wrong around a run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no stack file where it was looked for.
     #[error("there is no stack file `{0}`")]
     NoStackFile(PathBuf),
+    /// Several stacks were run from flags in one directory.
+    #[error("several stacks were run from flags in `{directory}`: {}", .names.join(", "))]
+    SeveralStacks {
+        /// The directory.
+        directory: PathBuf,
+        /// The stacks' names.
+        names: Vec<String>,
+    },
     /// A file cannot be read.
     #[error("file `{path}` cannot be read")]
     Unreadable {
@@ -109,6 +135,9 @@ pub enum Error {
         /// What is there instead.
         why: String,
     },
+    /// No run of the stack was ever begun.
+    #[error("no run of this stack was begun yet")]
+    NoRunYet,
     /// No run has this id.
     #[error("no run of this stack begins with `{0}`")]
     NoSuchRun(String),
@@ -166,16 +195,30 @@ pub enum Error {
         code: u16,
         /// What happened.
         message: String,
-        /// Causes, outermost first.
-        causes: Vec<String>,
+        /// Why.
+        source: Option<Cause>,
+        /// The set that it left, published and not proven.
+        unproven: Option<String>,
     },
 }
 
 impl Error {
     /// An act's failure, outside a run.
     #[must_use]
-    pub fn act(failure: engine::act::Failure) -> Self {
-        Self::Act { code: failure.code, message: failure.message, causes: failure.causes }
+    pub fn act(failure: Failure) -> Self {
+        let Failure { code, message, causes, .. } = failure;
+        Self::Act { code, message, source: Cause::chain(causes), unproven: None }
+    }
+
+    /// The same, of a set that was taken before it failed.
+    #[must_use]
+    pub(crate) fn of_unproven(self, set: &vault::SetId) -> Self {
+        match self {
+            Self::Act { code, message, source, .. } => {
+                Self::Act { code, message, source, unproven: Some(set.to_string()) }
+            }
+            other => other,
+        }
     }
 
     fn inner(&self) -> Option<&dyn Problem> {
@@ -196,6 +239,7 @@ impl Problem for Error {
     fn code(&self) -> Code {
         Code(match self {
             Self::NoStackFile(_) => 400,
+            Self::SeveralStacks { .. } => 427,
             Self::ReleaseNotFound { .. } => 401,
             Self::NoPlan(_) => 402,
             Self::PlanChanged(_) => 403,
@@ -206,7 +250,7 @@ impl Problem for Error {
             Self::Record { .. } => 409,
             Self::Unreadable { .. } => 421,
             Self::PlanUnreadable { .. } => 422,
-            Self::NoSuchRun(_) => 423,
+            Self::NoRunYet | Self::NoSuchRun(_) => 423,
             Self::NoSuchSubject { .. } => 425,
             Self::Act { code, .. } => *code,
             _ => return self.inner().map_or(Code(408), Problem::code),
@@ -220,6 +264,9 @@ impl Problem for Error {
     fn state(&self) -> Option<String> {
         match self {
             Self::Unfinished { run, .. } => Some(format!("run {run} keeps its state and backup")),
+            Self::Act { unproven: Some(set), .. } => {
+                Some(format!("backup {set} was taken, and is not proven as the stack file asks"))
+            }
             _ => self.inner().and_then(Problem::state),
         }
     }
@@ -227,6 +274,10 @@ impl Problem for Error {
     fn next(&self) -> Option<String> {
         Some(match self {
             Self::NoStackFile(_) => "`vaultup init`, or name one with `--stack-file`".to_owned(),
+            Self::SeveralStacks { names, .. } => format!(
+                "repeat the flags of one, with `--plugin PLUGIN --set name={}`",
+                names.first().map_or("NAME", String::as_str)
+            ),
             Self::ReleaseNotFound { known, .. } => match known.last() {
                 Some(version) => format!("`vaultup plan --to {version}`"),
                 None => "put a `release.toml` into `<releases>/<version>/`".to_owned(),
@@ -238,11 +289,14 @@ impl Problem for Error {
                                         `vaultup rollback`"
                 .to_owned(),
             Self::NothingToResume { .. } | Self::Refused(_) => "`vaultup status`".to_owned(),
+            Self::NoRunYet => "`vaultup plan --to VERSION`".to_owned(),
             Self::NoSuchRun(_) => "`vaultup status --all`".to_owned(),
             Self::InterfaceMissing { plugin, .. } => format!("`vaultup plugin inspect {plugin}`"),
             Self::Record { .. } => "use the vaultup that wrote it".to_owned(),
             Self::NoSuchSubject { .. } => "name one of these".to_owned(),
-            Self::Unreadable { .. } | Self::Act { .. } => return None,
+            Self::Act { unproven: Some(set), .. } => format!("`vaultup backup prove {set}`"),
+            Self::Act { code, .. } => format!("`vaultup explain {}`", Code(*code)),
+            Self::Unreadable { path, .. } => format!("`ls -l {}`", path.display()),
             _ => return self.inner().and_then(Problem::next),
         })
     }
@@ -250,8 +304,10 @@ impl Problem for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::NoStackFile(_)
+            | Self::SeveralStacks { .. }
             | Self::ReleaseNotFound { .. }
             | Self::PlanUnreadable { .. }
+            | Self::NoRunYet
             | Self::NoSuchRun(_)
             | Self::NoSuchSubject { .. }
             | Self::InterfaceMissing { .. } => Exit::BadInput,
@@ -294,6 +350,14 @@ fn next_for(obstacle: &Obstacle) -> String {
             "let the release's command take its data from a variable, then `vaultup rehearse`"
                 .to_owned()
         }
+        Obstacle::ChecksNotCopyable { component, checks } => format!(
+            "write the copy's own `[components.{component}.rehearsal]` `{checks}`, or `{checks} = \
+             []` if it is to have none, then `vaultup rehearse`"
+        ),
+        Obstacle::OtherStack { .. } | Obstacle::NotInStack(_) => {
+            "`vaultup backup list`, then `vaultup restore SET` with another".to_owned()
+        }
+        Obstacle::CannotRestore(name) => format!("give `{name}` a plugin that exports `restore`"),
         Obstacle::NotCopyable(name) => format!("add `[….{name}.rehearsal]` to the stack file"),
     }
 }

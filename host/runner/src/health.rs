@@ -94,7 +94,7 @@ impl Platform {
         let mut pause = PAUSE_MIN;
         let limit = match patience {
             Patience::Once => Duration::ZERO,
-            Patience::For(limit) => self.longest_probe(name).max(limit),
+            Patience::For(limit) => self.longest_probe(name, target).max(limit),
         };
         loop {
             let seen = self.look(name, target, version, releases).await?;
@@ -155,7 +155,7 @@ impl Platform {
         let its = self.project.stack.components.get(name);
         let releases = Releases { version: version.or(is.as_deref()), ..releases };
         let variables = self.variables(target, releases);
-        for probe in its.map_or(&[][..], |its| &its.health) {
+        for probe in its.map_or(&[][..], |its| its.health_on(target)) {
             seen.push(self.probe(probe, &variables).await);
         }
         Ok(seen)
@@ -271,9 +271,9 @@ impl Platform {
         }
     }
 
-    fn longest_probe(&self, name: &Name) -> Duration {
+    fn longest_probe(&self, name: &Name, target: &Target) -> Duration {
         let its = self.project.stack.components.get(name);
-        let probes = its.map_or(&[][..], |its| &its.health);
+        let probes = its.map_or(&[][..], |its| its.health_on(target));
         probes.iter().map(|probe| probe.within).max().unwrap_or_default()
     }
 }

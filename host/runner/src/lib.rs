@@ -8,7 +8,7 @@
 //! - [`project`]: what an operator has: stack file, releases, lock file
 //! - [`platform`]: the project's plugins, ready to be called
 //! - [`observe`]: what is there now; [`health`]: whether it is well
-//! - [`prepare`]: a plan made from it
+//! - [`prepare`]: a plan made from it; [`restore`]: one of a restore
 //! - [`record`]: what the journal holds, and how a run is read back from it
 //! - [`writer`]: the lock that is held while a run is written
 //! - [`carry_out`]: the loop; [`perform`]: one effect; [`recover`]: one whose outcome is unknown
@@ -24,7 +24,9 @@ pub mod backups;
 pub mod barrier;
 pub mod carry_out;
 pub mod error;
+pub mod flags;
 pub mod health;
+mod loader;
 pub mod news;
 pub mod observe;
 pub mod perform;
@@ -34,6 +36,7 @@ pub mod project;
 pub mod record;
 pub mod recover;
 pub mod report;
+pub mod restore;
 pub mod status;
 pub mod writer;
 

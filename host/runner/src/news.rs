@@ -1,17 +1,18 @@
 //! What happens while a run is carried out, for whoever shows it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::act::Outcome;
 use engine::decision::Decision;
 use engine::machine::{Effect, Ending};
 use engine::plan::Plan;
+use model::Name;
 use serde::Serialize;
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "news")]
-#[expect(clippy::large_enum_variant, reason = "one at a time, and never stored")]
 pub enum News {
     /// A run begins or goes on.
     Run {
@@ -84,6 +85,14 @@ pub enum News {
         run: String,
         /// How.
         ending: Ending,
+        /// In what state it is now, in a word or two.
+        state: String,
+        /// The backup set that it made, or that it restored.
+        backup: Option<String>,
+        /// Where a restore set aside what was live and left it, by datastore.
+        aside: BTreeMap<Name, String>,
+        /// What to type next.
+        next: Vec<String>,
         /// What was lost by a restore, in seconds during which people could write.
         lost_seconds: u64,
         /// How long it took in all.

@@ -116,7 +116,7 @@ impl Worker {
                 let snapshot = &machine.plan().snapshot;
                 self.check_schema(effect, name, expected.as_deref(), snapshot).await
             }
-            Act::Verify(name, version) => self.verify(effect, name, version).await,
+            Act::Verify(name, version) => self.verify(effect, name, version.as_deref()).await,
             Act::Smoke(name) => self.smoke(effect, name).await,
             Act::Survey => {
                 let target = &effect.step.target;

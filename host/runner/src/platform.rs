@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::plan::Plan;
+use engine::plan::{Intent, Plan};
 use model::contract::{Interface, Operation, PluginError, ReleaseReference, Said, Target};
 use model::release::Release;
 use model::{Name, settings};
@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use crate::barrier::Barrier;
 use crate::error::Error;
+use crate::loader::Loader;
 use crate::news::{Listener, News};
 use crate::project::Project;
 
@@ -117,6 +118,7 @@ pub struct Platform {
     /// The project.
     pub project: Project,
     plugins: BTreeMap<Name, Plugin>,
+    loader: Arc<Loader>,
     secrets: Arc<KnownSecrets>,
     surroundings: Arc<Surroundings>,
 }
@@ -128,21 +130,34 @@ impl Platform {
     /// [`Error::Registry`] when a plugin is not installed or not granted, [`Error::Sandbox`] when
     /// it cannot be loaded, [`Error::InterfaceMissing`], [`Error::Settings`].
     pub async fn open(machinery: Machinery, project: Project) -> Result<Self, Error> {
-        let used = project.stack.components.values().map(|its| &its.plugin);
-        let used = used.chain(project.stack.datastores.values().map(|its| &its.plugin));
-        let used: BTreeSet<Name> = used.cloned().collect();
-        let registry = machinery.registry(&project.directory);
+        Self::open_only(machinery, project, None).await
+    }
+
+    /// As [`Platform::open`], but only what is needed to ask about one component or datastore, if
+    /// one is named: a question about one need not wait for the plugins of the others.
+    ///
+    /// # Errors
+    /// As [`Platform::open`].
+    pub async fn open_only(
+        machinery: Machinery,
+        project: Project,
+        only: Option<&str>,
+    ) -> Result<Self, Error> {
+        let components = project.stack.components.iter().map(|(name, its)| (name, &its.plugin));
+        let datastores = project.stack.datastores.iter().map(|(name, its)| (name, &its.plugin));
+        let used = components.chain(datastores).filter(|(name, _)| is_meant(only, name));
+        let used: BTreeSet<Name> = used.map(|(_, plugin)| plugin.clone()).collect();
+        let loader = Arc::new(Loader::new(&machinery, &project));
         let mut plugins = BTreeMap::new();
         for name in used {
-            let granted = registry.granted(&project.lock, &name)?;
-            let plugin = machinery.sandbox.load_or_compile(&granted, &machinery.compiler).await?;
+            let plugin = loader.load(&name).await?;
             plugins.insert(name, plugin);
         }
         let secrets = Arc::new(KnownSecrets::read(&machinery, &project).await?);
         let surroundings = Arc::new(machinery.surroundings());
-        let platform = Self { machinery, project, plugins, secrets, surroundings };
-        platform.check_interfaces()?;
-        platform.check_settings()?;
+        let platform = Self { machinery, project, plugins, loader, secrets, surroundings };
+        platform.check_interfaces(only)?;
+        platform.check_settings(only)?;
         Ok(platform)
     }
 
@@ -289,8 +304,11 @@ impl Platform {
 
     fn settings(&self, call: &Call<'_>) -> Result<Value, Error> {
         let stack = &self.project.stack;
-        let component = stack.components.get(call.subject).map(|c| (&c.settings, &c.rehearsal));
-        let datastore = stack.datastores.get(call.subject).map(|d| (&d.settings, &d.rehearsal));
+        let component = stack.components.get(call.subject).map(|its| {
+            (&its.settings, its.rehearsal.as_ref().map(|rehearsal| &rehearsal.settings))
+        });
+        let datastore = stack.datastores.get(call.subject);
+        let datastore = datastore.map(|its| (&its.settings, its.rehearsal.as_ref()));
         let Some((base, copy)) = component.or(datastore) else { return Ok(Value::Null) };
         let merged = match (call.target, copy) {
             (Target::Copy(_), Some(copy)) => settings::merged(base, copy),
@@ -319,6 +337,7 @@ impl Platform {
     fn inside(&self) -> Inside {
         let stack = self.project.stack.clone();
         let plugins = self.plugins.clone();
+        let loader = self.loader.clone();
         let session = Session {
             mode: Mode::ReadOnly,
             stack_directory: self.project.directory.clone(),
@@ -333,12 +352,19 @@ impl Platform {
         Arc::new(move |component: Name| {
             let its = stack.components.get(&component).cloned();
             let plugin = its.as_ref().and_then(|its| plugins.get(&its.plugin)).cloned();
-            let session = session.clone();
+            let (session, loader) = (session.clone(), loader.clone());
             let asked: BoxFuture<'static, Result<Vec<String>, PluginError>> =
                 Box::pin(async move {
-                    let (Some(its), Some(plugin)) = (its, plugin) else {
+                    let Some(its) = its else {
                         let message = format!("`{component}` is no component of the stack");
                         return Err(PluginError::NotFound(said(message)));
+                    };
+                    let plugin = match plugin {
+                        Some(plugin) => plugin,
+                        None => loader
+                            .load(&its.plugin)
+                            .await
+                            .map_err(|error| PluginError::Failed(said(error.to_string())))?,
                     };
                     let operation = Operation {
                         key: format!("inside.{component}"),
@@ -356,11 +382,11 @@ impl Platform {
         })
     }
 
-    fn check_interfaces(&self) -> Result<(), Error> {
+    fn check_interfaces(&self, only: Option<&str>) -> Result<(), Error> {
         let components = self.project.stack.components.keys().map(|n| (n, Interface::Deploy));
         let datastores = self.project.stack.datastores.keys().map(|n| (n, Interface::Backup));
         for (subject, interface) in components.chain(datastores) {
-            if !self.exports(subject, interface) {
+            if is_meant(only, subject) && !self.exports(subject, interface) {
                 let plugin = self.plugin(subject)?.name().clone();
                 return Err(Error::InterfaceMissing {
                     subject: subject.clone(),
@@ -372,11 +398,12 @@ impl Platform {
         Ok(())
     }
 
-    fn check_settings(&self) -> Result<(), Error> {
+    fn check_settings(&self, only: Option<&str>) -> Result<(), Error> {
         let stack = &self.project.stack;
         let components = stack.components.iter().map(|(n, c)| ("components", n, &c.settings));
         let datastores = stack.datastores.iter().map(|(n, d)| ("datastores", n, &d.settings));
-        for (section, subject, settings) in components.chain(datastores) {
+        let all = components.chain(datastores);
+        for (section, subject, settings) in all.filter(|(_, subject, _)| is_meant(only, subject)) {
             let manifest = self.plugin(subject)?.manifest();
             let Err(faults) = manifest.check_settings(settings) else { continue };
             let path = [section, subject.as_str(), "settings"];
@@ -386,20 +413,46 @@ impl Platform {
     }
 }
 
+/// Whether a component or datastore is meant, where one may be named.
+pub(crate) fn is_meant(only: Option<&str>, subject: &Name) -> bool {
+    only.is_none_or(|only| only == subject.as_str())
+}
+
 /// How long asking for an argument prefix may take.
 const INSIDE_WITHIN_MS: u64 = 30_000;
 
-/// The release that a plan begins with or leads to, if its file is there.
+/// The releases that a plan begins with and leads to, if their files are there. Without that of the
+/// release it leads to, only a restore can be carried out: it needs no more of it than its version.
 pub fn releases_of(
     project: &mut Project,
     plan: &Plan,
-) -> Result<(Option<Release>, Release), Error> {
-    let previous = match project.release(&plan.from) {
-        Ok(release) => Some(release),
-        Err(Error::ReleaseNotFound { .. }) => None,
-        Err(error) => return Err(error),
+) -> Result<(Option<Release>, Option<Release>), Error> {
+    let restores = plan.intent == Intent::Restore;
+    let mut release = |version: &str| match project.release(version) {
+        Ok(release) => Ok(Some(release)),
+        Err(Error::ReleaseNotFound { .. }) if restores => Ok(bare_release(version)),
+        Err(error) => Err(error),
     };
-    Ok((previous, project.release(&plan.to)?))
+    let next = release(&plan.to)?;
+    let previous = match release(&plan.from) {
+        Err(Error::ReleaseNotFound { .. }) => None,
+        other => other?,
+    };
+    Ok((previous, next))
+}
+
+/// A release of which nothing is known but its version.
+#[must_use]
+pub fn bare_release(version: &str) -> Option<Release> {
+    Some(Release {
+        version: semver::Version::parse(version).ok()?,
+        from: Vec::new(),
+        components: BTreeMap::new(),
+        datastores: BTreeMap::new(),
+        notes: None,
+        matrix: None,
+        config: None,
+    })
 }
 
 fn said(message: String) -> Said {

@@ -18,11 +18,27 @@ pub const STACK_FILE: &str = "vaultup.toml";
 /// The name of a release's file, below `<releases>/<version>/`.
 pub const RELEASE_FILE: &str = "release.toml";
 
+/// Where a stack was described.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In a stack file.
+    File,
+    /// In flags.
+    Flags {
+        /// `--plugin`.
+        plugin: Name,
+        /// `--set`, as keys and values.
+        sets: Vec<(String, String)>,
+    },
+}
+
 /// A stack file with what belongs to it.
 #[derive(Clone, Debug)]
 pub struct Project {
     /// The directory that relative paths begin in: that of the stack file. Absolute.
     pub directory: PathBuf,
+    /// Where the stack was described.
+    pub origin: Origin,
     /// The stack.
     pub stack: Stack,
     /// Where everything stands in the stack file.
@@ -31,8 +47,6 @@ pub struct Project {
     pub lock: Lock,
     /// Digests of the files that were read, by the name the operator knows.
     pub files: BTreeMap<String, String>,
-    /// Whether there is no stack file: then a release needs no file either.
-    pub is_from_flags: bool,
 }
 
 impl Project {
@@ -52,7 +66,7 @@ impl Project {
         let directory = parent_of(stack_file)?;
         let lock = registry::lock_file::read(&directory.join(LOCK_FILE))?;
         let files = BTreeMap::from([(name_of(stack_file), digest(text.as_bytes()))]);
-        Ok(Self { directory, stack, places, lock, files, is_from_flags: false })
+        Ok(Self { directory, origin: Origin::File, stack, places, lock, files })
     }
 
     /// A project without a stack file, from `--plugin` and `--set`.
@@ -69,7 +83,8 @@ impl Project {
         let lock = registry::lock_file::read(&directory.join(LOCK_FILE))?;
         let said: Vec<String> = sets.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let files = BTreeMap::from([("--set".to_owned(), digest(said.join("\n").as_bytes()))]);
-        Ok(Self { directory, stack, places, lock, files, is_from_flags: true })
+        let origin = Origin::Flags { plugin: plugin.clone(), sets: sets.to_vec() };
+        Ok(Self { directory, origin, stack, places, lock, files })
     }
 
     /// Where releases lie.
@@ -104,7 +119,7 @@ impl Project {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::Unreadable { path, source: error });
             }
-            _ if plain && self.is_from_flags => {
+            _ if plain && self.origin != Origin::File => {
                 return Ok(Release::parse(&format!("format = 1\nversion = \"{version}\"\n"), "--to")?);
             }
             _ => {

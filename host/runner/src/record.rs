@@ -14,10 +14,10 @@
 //! Derived records are for people and reports: replaying does not read them.
 
 use engine::act::Outcome;
-use engine::machine::{Event, Machine, Request};
-use engine::plan::Plan;
+use engine::machine::{Ending, Event, Machine, Request};
+use engine::plan::{Intent as PlanIntent, Plan};
 use jiff::Timestamp;
-use journal::Record;
+use journal::{Journal, Record};
 use model::Name;
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +129,39 @@ pub fn replay(records: &[Record]) -> Result<Option<Run>, Error> {
         })?;
     }
     Ok(Some(Run { id: first.run.clone(), machine, began: first.at, last }))
+}
+
+/// The runs of a journal, the one that was last worked on first; what a person's `backup` recorded
+/// is none.
+pub fn runs_newest_first(journal: &Journal) -> impl Iterator<Item = Result<Run, Error>> {
+    let (mut runs, failed) = match journal.runs() {
+        Ok(runs) => (runs, None),
+        Err(error) => (Vec::new(), Some(Err(error.into()))),
+    };
+    runs.sort_by_key(|run| std::cmp::Reverse(run.last.sequence));
+    let runs = runs.into_iter().filter_map(|run| {
+        let records = journal.records(Some(&run.id)).map_err(Error::from);
+        records.and_then(|records| replay(&records)).transpose()
+    });
+    failed.into_iter().chain(runs)
+}
+
+/// The run that a stack stands in: the last one, unless that was a restore that changed nothing;
+/// then it is the one before.
+///
+/// # Errors
+/// [`Error::Journal`]; [`Error::Record`] when it cannot be read back.
+pub fn standing_run(journal: &Journal) -> Result<Option<Run>, Error> {
+    let mut last = None;
+    for run in runs_newest_first(journal) {
+        let run = run?;
+        let is_restore = run.machine.plan().intent == PlanIntent::Restore;
+        if !is_restore || !matches!(run.machine.ending(), Some(Ending::Unchanged(_))) {
+            return Ok(Some(run));
+        }
+        last.get_or_insert(run);
+    }
+    Ok(last)
 }
 
 /// The body of a record.

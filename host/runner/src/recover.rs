@@ -61,8 +61,8 @@ impl Worker {
     /// The outcome of something idempotent, if it is complete; nothing if it is to be done again.
     async fn observed(&self, effect: &Effect) -> Result<Option<Outcome>, Trouble> {
         let act = &effect.step.act;
-        if let Act::BackUp(purpose, _) = act {
-            return Ok(self.published(*purpose)?.map(Outcome::Done));
+        if let Act::BackUp(purpose, names) = act {
+            return Ok(self.published(*purpose, names)?.map(Outcome::Done));
         }
         let deadline = std::time::Instant::now() + effect.step.within;
         loop {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::carry_out::{run_named, state_directory};
 use crate::error::Error;
 use crate::platform::Machinery;
-use crate::record::{Beginning, Ended, Intent, Ran, body};
+use crate::record::{Beginning, Ended, Intent, Ran, body, runs_newest_first};
 
 /// A run, told from its beginning.
 #[derive(Clone, Debug, Serialize)]
@@ -81,18 +81,16 @@ pub fn report(machinery: &Machinery, stack: &Name, id: Option<&str>) -> Result<R
     let directory = state_directory(machinery, stack);
     let journal = match Journal::open_read_only(&directory) {
         Err(journal::Error::Missing { .. }) => {
-            return Err(Error::NoSuchRun(id.unwrap_or_default().to_owned()));
+            return Err(id.map_or(Error::NoRunYet, |id| Error::NoSuchRun(id.to_owned())));
         }
         other => other?,
     };
-    let id = match (id, journal.last_run()?) {
-        (Some(id), _) => id.to_owned(),
-        (None, Some(last)) => last.id,
-        (None, None) => return Err(Error::NoSuchRun(String::new())),
+    let run = match id {
+        Some(id) => run_named(&journal, id)?,
+        None => runs_newest_first(&journal).next().ok_or(Error::NoRunYet)??,
     };
-    let run = run_named(&journal, &id)?;
     let records = journal.records(Some(&run.id))?;
-    let first = records.first().ok_or_else(|| Error::NoSuchRun(id))?;
+    let first = records.first().ok_or_else(|| Error::NoSuchRun(run.id.clone()))?;
     let beginning: Beginning = body(first)?;
     let machine = &run.machine;
     let facts = machine.facts();

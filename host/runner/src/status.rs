@@ -1,7 +1,11 @@
 //! Where a stack is: what runs, what the last run came to, who is at work, and how to go on.
 
+use std::collections::BTreeMap;
+
 use engine::act::Failure;
-use engine::machine::Ending;
+use engine::decision::HoldReason;
+use engine::machine::{Ending, Machine};
+use engine::plan::Intent;
 use jiff::Timestamp;
 use journal::{Holder, Journal};
 use model::Name;
@@ -10,7 +14,7 @@ use serde::Serialize;
 use crate::carry_out::state_directory;
 use crate::error::Error;
 use crate::platform::Machinery;
-use crate::record::{Run, replay};
+use crate::record::{Run, replay, standing_run};
 use crate::writer::is_alive;
 
 /// Where a stack is.
@@ -49,8 +53,10 @@ pub struct RunStatus {
     pub failure: Option<Failure>,
     /// Why it holds.
     pub held: Option<String>,
-    /// Its backup set.
+    /// The backup set that it made, or that it restores.
     pub backup: Option<String>,
+    /// Where a restore set aside what was live and left it, by datastore.
+    pub aside: BTreeMap<Name, String>,
 }
 
 /// Where a stack is, from its journal alone.
@@ -66,10 +72,7 @@ pub fn status(machinery: &Machinery, stack: &Name) -> Result<Status, Error> {
         }
         other => other?,
     };
-    let run = match journal.last_run()? {
-        Some(last) => replay(&journal.records(Some(&last.id))?)?,
-        None => None,
-    };
+    let run = standing_run(&journal)?;
     let holder = journal.holder()?.filter(|holder| is_alive(&holder.owner));
     let next = next(run.as_ref(), holder.as_ref());
     Ok(Status {
@@ -115,29 +118,84 @@ fn of_run(run: Run) -> RunStatus {
         step,
         failure: machine.failure().cloned(),
         held,
-        backup: machine.facts().set.clone(),
+        backup: backup_of(machine).map(str::to_owned),
+        aside: machine.facts().aside.clone(),
     }
 }
 
 fn next(run: Option<&Run>, holder: Option<&Holder>) -> Vec<String> {
-    let commands: &[&str] = match (run.map(|run| run.machine.ending()), holder) {
-        (_, Some(_)) => &["`vaultup hold` stops it before its next step"],
-        (None, None) => &["`vaultup plan --to VERSION`"],
-        (Some(None), None) => {
-            &["`vaultup resume` goes on where it was interrupted", "`vaultup rollback` goes back"]
-        }
-        (Some(Some(Ending::Held(_))), None) => &[
-            "`vaultup rollback` decides on the way back and takes it",
-            "`vaultup resume` tries the step again at which it stopped",
+    match (run, holder) {
+        (_, Some(_)) => vec!["`vaultup hold` stops it before its next step".to_owned()],
+        (None, None) => vec!["`vaultup plan --to VERSION`".to_owned()],
+        (Some(run), None) => next_commands(&run.machine),
+    }
+}
+
+/// The backup set that a run made, or that it restores.
+#[must_use]
+pub fn backup_of(machine: &Machine) -> Option<&str> {
+    machine.plan().restore_from.as_deref().or(machine.facts().set.as_deref())
+}
+
+/// What can be typed in the state that a run is in, the most likely first.
+#[must_use]
+pub fn next_commands(machine: &Machine) -> Vec<String> {
+    let to = &machine.plan().to;
+    let all: Vec<String> = match (machine.ending(), &machine.plan().intent) {
+        (None, Intent::Upgrade) => vec![
+            "`vaultup resume` goes on where it was interrupted".to_owned(),
+            "`vaultup rollback` goes back".to_owned(),
         ],
-        (Some(Some(Ending::Upgraded)), None) => {
-            &["`vaultup verify`", "`vaultup rollback` goes back"]
+        (None, _) => vec!["`vaultup resume` goes on where it was interrupted".to_owned()],
+        (Some(Ending::Held(_)), Intent::Upgrade) => held(machine),
+        (Some(Ending::Held(_)), _) => vec![
+            "`vaultup resume` tries the step again at which it stopped".to_owned(),
+            ANOTHER_SET.to_owned(),
+        ],
+        (Some(Ending::Upgraded), Intent::Upgrade) => {
+            vec!["`vaultup verify`".to_owned(), "`vaultup rollback` goes back".to_owned()]
         }
-        (Some(Some(Ending::RolledBack | Ending::Unchanged(_))), None) => {
-            &["`vaultup report`", "`vaultup plan --to VERSION`"]
+        (Some(Ending::Upgraded), Intent::Rehearsal) => vec![format!("`vaultup run --to {to}`")],
+        (Some(Ending::Upgraded), Intent::Restore) => {
+            vec!["`vaultup verify`".to_owned(), "`vaultup report`".to_owned()]
+        }
+        (Some(Ending::RolledBack | Ending::Unchanged(_)), Intent::Restore) => {
+            vec!["`vaultup report`".to_owned(), ANOTHER_SET.to_owned()]
+        }
+        (Some(Ending::RolledBack | Ending::Unchanged(_)), _) => {
+            vec!["`vaultup report`".to_owned(), format!("`vaultup plan --to {to}`")]
         }
     };
-    commands.iter().map(|text| (*text).to_owned()).collect()
+    all
+}
+
+/// What always remains: another backup.
+const ANOTHER_SET: &str = "`vaultup restore SET` restores a set of `vaultup backup list`";
+
+fn held(machine: &Machine) -> Vec<String> {
+    let to = &machine.plan().to;
+    let forward = format!("`vaultup resume` starts {to} again and goes on");
+    match machine.held_by_decision() {
+        Some(HoldReason::LossOverBudget) => {
+            let lost = machine.decision().map(engine::Decision::at_stake).unwrap_or_default();
+            let back = format!(
+                "`vaultup rollback --accept-loss` goes back; what was written during {} s is lost",
+                lost.as_secs()
+            );
+            vec![back, forward]
+        }
+        Some(HoldReason::MigrationUnresolved) => {
+            vec!["`vaultup rollback` decides again when the migration has ended".to_owned(), forward]
+        }
+        Some(HoldReason::NoBackup | HoldReason::ProofTooLow | HoldReason::NotRestorable) => {
+            vec![forward, ANOTHER_SET.to_owned()]
+        }
+        None => vec![
+            "`vaultup rollback` decides on the way back and takes it".to_owned(),
+            "`vaultup resume` tries the step again at which it stopped".to_owned(),
+            ANOTHER_SET.to_owned(),
+        ],
+    }
 }
 
 fn shown(holder: &Holder) -> String {

@@ -90,6 +90,24 @@ impl Writer {
     }
 }
 
+/// Refuses while somebody else carries a run out: asked before a plan is made, since what is
+/// observed in the middle of another run looks like a fault. Taking the lock decides in the end.
+///
+/// # Errors
+/// [`Error::Journal`] naming the holder, or when the journal is damaged.
+pub fn require_free(machinery: &Machinery, stack: &Name) -> Result<(), Error> {
+    let journal = match Journal::open_read_only(&state_directory(machinery, stack)) {
+        Err(journal::Error::Missing { .. }) => return Ok(()),
+        other => other?,
+    };
+    let now = machinery.clock.now();
+    let holds = |its: &journal::Holder| its.expires_at > now && is_alive(&its.owner);
+    match journal.holder()?.filter(holds) {
+        None => Ok(()),
+        Some(holder) => Err(journal::Error::Held(Box::new(holder)).into()),
+    }
+}
+
 /// Takes a stack's lock from whoever holds it; says who did.
 ///
 /// # Errors

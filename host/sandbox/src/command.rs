@@ -55,11 +55,7 @@ pub(crate) async fn prepare(
     };
     let prefix = prefix(facts, inside.as_deref()).await?;
     let reads_artifact = matches!(input, wit::Input::Artifact(_));
-    let limits = match lines {
-        // The guest takes one line after the other: nothing piles up.
-        Output::Lines => OutputLimits { bytes_max: STREAM_BYTES_MAX, ..OutputLimits::CONTRACT },
-        _ => OutputLimits::CONTRACT,
-    };
+    let limits = limits_of(&lines);
     let input = input_of(facts, found.class, input).await?;
     let (output, sink) = output_of(facts, &found, output, lines).await?;
     let words = prefix.iter().map(|text| Argument::Text(text.clone())).chain(arguments).collect();
@@ -90,6 +86,15 @@ pub(crate) async fn prepare(
         label: facts.key.clone(),
     };
     Ok(Prepared { command, start, sink, secret_files, reads_artifact })
+}
+
+/// How much a command may write, by what becomes of it.
+fn limits_of(output: &Output) -> OutputLimits {
+    match output {
+        // The guest takes one line after the other: nothing piles up.
+        Output::Lines => OutputLimits { bytes_max: STREAM_BYTES_MAX, ..OutputLimits::CONTRACT },
+        _ => OutputLimits::CONTRACT,
+    }
 }
 
 /// The need that a command was granted by.
@@ -382,4 +387,18 @@ fn tool(facts: &Facts, program: &OsStr, place: &Path) -> Granting<(PathBuf, Stri
     };
     let digest = surroundings.digests.digest(&program)?;
     Ok((program, format!("blake3:{digest}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Output, OutputLimits, STREAM_BYTES_MAX, limits_of};
+
+    /// That these numbers hold, at each and one byte past it, is tested in `system`.
+    #[test]
+    fn output_that_is_followed_line_by_line_may_be_longer_than_what_is_taken_whole() {
+        assert_eq!(limits_of(&Output::Lines).bytes_max, STREAM_BYTES_MAX);
+        assert_eq!(limits_of(&Output::Text).bytes_max, OutputLimits::CONTRACT.bytes_max);
+        let whole = OutputLimits::CONTRACT;
+        assert_eq!(limits_of(&Output::Lines).line_bytes_max, whole.line_bytes_max);
+    }
 }

@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -151,10 +152,12 @@ pub(crate) async fn in_child(
     }
 }
 
-/// Names the settings and the version that compiled code depends on. Wasmtime compares the rest,
-/// such as the processor's features, when it loads the code.
-pub(crate) fn compatibility(_engine: &Engine) -> String {
-    format!("{}-{GENERATION}-{}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)
+/// Names everything that compiled code depends on: wasmtime's own hash of its version, the
+/// processor and every setting. Wasmtime compares them once more when it loads the code.
+pub(crate) fn compatibility(engine: &Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{}-{GENERATION}-{:016x}", env!("CARGO_PKG_VERSION"), hasher.finish())
 }
 
 /// The name in the cache of a component's compiled code.

@@ -122,3 +122,64 @@ struct HasTable;
 impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use wasmtime::Store;
+    use wasmtime::component::Component;
+    use wasmtime_wasi::{WasiCtx, WasiCtxView};
+
+    use super::*;
+    use crate::limits::RANDOM_BYTES_MAX;
+
+    struct Small {
+        ctx: WasiCtx,
+        table: ResourceTable,
+    }
+
+    impl WasiView for Small {
+        fn ctx(&mut self) -> WasiCtxView<'_> {
+            WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+        }
+    }
+
+    /// Runs a component whose start function asks for so many random bytes.
+    fn ask_for(bytes: u64) -> wasmtime::Result<()> {
+        let text = format!(
+            r#"(component
+                (import "wasi:random/random@0.2.0" (instance $random
+                    (export "get-random-bytes"
+                        (func (param "len" u64) (result (list u8))))))
+                (core module $libc
+                    (memory (export "memory") 8)
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+                        (i32.const 1024)))
+                (core instance $libc (instantiate $libc))
+                (core func $get (canon lower (func $random "get-random-bytes")
+                    (memory $libc "memory") (realloc (func $libc "realloc"))))
+                (core module $m
+                    (import "" "get" (func $get (param i64 i32)))
+                    (func $start (call $get (i64.const {bytes}) (i32.const 16)))
+                    (start $start))
+                (core instance (instantiate $m (with "" (instance (export "get" (func $get)))))))"#
+        );
+        let engine = crate::sandbox::engine().unwrap();
+        let component = Component::new(&engine, wat::parse_str(text).unwrap()).unwrap();
+        let mut linker: Linker<Small> = Linker::new(&engine);
+        random::random::add_to_linker::<_, WasiRandom>(&mut linker, |s| s.ctx().ctx.random())?;
+        let ctx = crate::state::wasi().build();
+        let mut store = Store::new(&engine, Small { ctx, table: ResourceTable::new() });
+        store.set_epoch_deadline(1);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let instance = linker.instantiate_pre(&component)?;
+        runtime.block_on(instance.instantiate_async(&mut store)).map(drop)
+    }
+
+    #[test]
+    fn as_many_random_bytes_are_given_as_are_allowed_and_not_one_more() {
+        ask_for(RANDOM_BYTES_MAX).unwrap();
+        ask_for(RANDOM_BYTES_MAX + 1).unwrap_err();
+    }
+}

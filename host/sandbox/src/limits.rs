@@ -57,6 +57,11 @@ pub const ENVIRONMENT_MAX: usize = 128;
 pub const INPUT_TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// The beginning of an artifact that a plugin may read: headers end within a few KiB.
 pub const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// What a plugin may read of an artifact at once: large enough that the calls cost nothing.
+pub const NEXT_BYTES_MAX: u32 = 1024 * 1024;
+/// How far back the bytes that a plugin reads are looked at together with those that follow, so
+/// that no secret is overlooked because it lies on the border of two pieces.
+pub const SECRET_OVERLAP_BYTES: usize = 16 * 1024;
 /// Headers of one HTTP request.
 pub const HEADERS_MAX: usize = 128;
 
@@ -186,7 +191,7 @@ fn grow(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+    #![expect(clippy::panic, clippy::unwrap_used, reason = "a failing test may panic")]
 
     use wasmtime::component::{Component, Linker};
     use wasmtime::{Engine, Store};
@@ -292,8 +297,17 @@ mod tests {
     }
 
     #[test]
-    fn recursion_without_end_is_the_stack_limit() {
-        let module = "(func $deeper (call $deeper)) (start $deeper)";
-        assert_eq!(limit_of(&with_modules(module, 1)), Limit::Stack);
+    fn recursion_goes_as_deep_as_the_stack_allows_and_no_deeper() {
+        let recursion = |depth: usize| {
+            let deeper = "(func $deeper (param i32) (if (local.get 0) (then \
+                          (call $deeper (i32.sub (local.get 0) (i32.const 1))))))";
+            let start = format!("(func $start (call $deeper (i32.const {depth}))) (start $start)");
+            with_modules(&format!("{deeper} {start}"), 1)
+        };
+        // A frame of this function takes between 16 and 64 bytes.
+        instantiate(&recursion(WASM_STACK_BYTES_MAX / 64)).unwrap();
+        assert_eq!(limit_of(&recursion(WASM_STACK_BYTES_MAX / 16 + 1)), Limit::Stack);
+        let endless = "(func $deeper (call $deeper)) (start $deeper)";
+        assert_eq!(limit_of(&with_modules(endless, 1)), Limit::Stack);
     }
 }

@@ -77,8 +77,7 @@ mod tests {
         let kept = Arc::new(Kept::default());
         let redactor = Redactor::knowing([("word", b"hunter22".as_slice())]).unwrap();
         write(&Log::new(kept.clone(), Arc::new(redactor)));
-        let lines = kept.0.lock().unwrap().clone();
-        lines
+        kept.0.lock().unwrap().clone()
     }
 
     #[test]

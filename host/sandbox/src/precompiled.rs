@@ -17,6 +17,10 @@
 //!    cut, damaged, renamed or left by another version is refused, and made anew by its caller;
 //! 4. wasmtime itself compares its version, the target and every setting once more.
 //!
+//! Why the bytes are copied and not mapped from the file: the hash is of what was read, and a
+//! mapped file could change after that. Hashing reads every byte anyway; the copy of a Rust
+//! plugin's megabyte costs a fraction of a millisecond.
+//!
 //! Whoever can write into the directory in spite of (1) acts with this user's rights and could
 //! replace vaultup's executable as well.
 

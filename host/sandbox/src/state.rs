@@ -12,10 +12,11 @@ use model::settings::{at, secrets_in, texts_in};
 use serde_json::Value;
 use system::files::Root;
 use wasmtime::component::{ResourceTable, ResourceTableError};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::bindings::host::vaultup::plugin::types as wit;
 use crate::call::{Effect, Function};
+use crate::imports::artifact::Reading;
 use crate::limits::{HANDLES_MAX, Limiter, RANDOM_BYTES_MAX};
 use crate::log::Log;
 use crate::plugin::Inner;
@@ -33,6 +34,8 @@ pub(crate) struct State {
     pub(crate) commands: u32,
     /// Pauses that were refused because the operation is over.
     pub(crate) pauses_refused: u32,
+    /// The artifact that the guest reads from its beginning to its end.
+    pub(crate) reading: Option<Reading>,
     wasi: WasiCtx,
     said: Stream,
 }
@@ -81,11 +84,7 @@ impl State {
         let log = Log::new(Arc::clone(&session.observer), Arc::clone(&session.redactor));
         let log = Arc::new(log);
         let said = Stream::new(&log, LogLevel::Debug);
-        let wasi = WasiCtx::builder()
-            .stdout(Stream::new(&log, LogLevel::Debug))
-            .stderr(said.clone())
-            .max_random_size(RANDOM_BYTES_MAX)
-            .build();
+        let wasi = wasi().stdout(Stream::new(&log, LogLevel::Debug)).stderr(said.clone()).build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         let limiter = Limiter::default();
@@ -97,6 +96,7 @@ impl State {
             progress_reports: 0,
             commands: 0,
             pauses_refused: 0,
+            reading: None,
             wasi,
             said,
         }
@@ -106,6 +106,13 @@ impl State {
     pub(crate) fn said(&self) -> Stream {
         self.said.clone()
     }
+}
+
+/// What a language runtime gets: no environment, no arguments, no directory, no network.
+pub(crate) fn wasi() -> WasiCtxBuilder {
+    let mut builder = WasiCtx::builder();
+    builder.max_random_size(RANDOM_BYTES_MAX);
+    builder
 }
 
 impl WasiView for State {

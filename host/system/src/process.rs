@@ -118,9 +118,10 @@ pub enum Output {
     /// Into this writer, on a thread of its own; flushed and dropped before `finish` says that all
     /// is well. Its error stops the program.
     Writer(Box<dyn Write + Send>),
-    /// Appended, together with standard error, to this file (made with mode 0600). For commands
-    /// that leave a service behind: it keeps a place to write to when vaultup ends or is killed,
-    /// where a pipe would kill it with SIGPIPE.
+    /// Appended, together with standard error, to a file that is made here (mode 0600) and loses
+    /// its name at once. For commands that leave a service behind: it keeps a place to write to
+    /// when vaultup ends or is killed, where a pipe would kill it with SIGPIPE, and a secret that
+    /// it writes is kept nowhere.
     File(PathBuf),
     /// Nowhere.
     Discard,

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use vaultup_system::Error;
 use vaultup_system::process::{
-    Command, Exit, Finished, GIVE_UP_MAX, Input, Line, Origin, Output, OutputLimits,
-    ProcessIdentity, Running, spawn,
+    Command, Exit, Finished, GIVE_UP_MAX, Input, LABEL_BYTES_MAX, Line, Origin, Output,
+    OutputLimits, ProcessIdentity, Running, spawn,
 };
 
 /// Long enough for a shell to start on a busy machine, short enough to wait for.
@@ -401,24 +401,27 @@ async fn a_service_that_a_start_script_leaves_behind_lives_on_and_holds_nothing_
 }
 
 #[tokio::test]
-async fn a_service_that_writes_to_a_log_keeps_its_place_to_write_to() {
+async fn a_service_keeps_a_place_to_write_to_that_nobody_can_read() {
     let scratch = tempfile::tempdir().unwrap();
     let log = scratch.path().join("service.log");
-    std::fs::write(&log, "earlier\n").unwrap();
+    let copy = scratch.path().join("copy");
     let service = "echo one; while [ ! -e go ]; do sleep 0.02; done; echo two; echo three >&2";
-    let mut command = shell(&format!("({service}; touch done) & echo begun $!"));
+    let mut command =
+        shell(&format!("({service}; cat < /proc/self/fd/1 > copy; touch done) & echo begun $!"));
     (command.output, command.directory) = (Output::File(log.clone()), scratch.path().into());
     let finished = run(command).await.unwrap();
     assert!(finished.succeeded());
-    assert!(finished.errors_tail.contains("begun") && !finished.errors_tail.contains("earlier"));
+    assert!(finished.errors_tail.contains("begun"));
+    assert!(!log.exists(), "it has no name while the service writes");
     std::fs::write(scratch.path().join("go"), "").unwrap();
     let began = Instant::now();
     while !scratch.path().join("done").exists() {
         assert!(began.elapsed() < Duration::from_secs(5), "the service died of its log");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let log = std::fs::read_to_string(&log).unwrap();
-    assert!(log.starts_with("earlier\n") && log.ends_with("two\nthree\n"), "{log}");
+    let written = std::fs::read_to_string(copy).unwrap();
+    assert!(written.ends_with("two\nthree\n"), "{written}");
+    assert!(!log.exists());
 }
 
 #[tokio::test]
@@ -534,4 +537,13 @@ async fn stages_that_hang_are_left_behind_at_the_deadline() {
     let mut command = shell("cat");
     (command.input, command.deadline) = (Input::Reader(Box::new(Hangs)), DEADLINE);
     assert_eq!(run(command).await.unwrap().exit, Exit::Deadline);
+}
+
+#[tokio::test]
+async fn a_label_is_as_long_as_is_allowed_and_not_one_byte_longer() {
+    let labelled = |bytes: usize| Command { label: "x".repeat(bytes), ..shell("true") };
+    assert_eq!(run(labelled(LABEL_BYTES_MAX)).await.unwrap().exit, Exit::Status(0));
+    for bytes in [0, LABEL_BYTES_MAX + 1] {
+        assert!(spawn(labelled(bytes)).is_err(), "{bytes} bytes");
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Levels 2 and 3 say that every byte was read. A plugin's word is not taken for that: the vault
 //! itself must have handed out every artifact to its verified end in this process. A level 3 must
-//! show each figure that was recorded when the backup was taken. Records are added durably, beside
+//! show each figure that was recorded when the backup was taken. What an earlier proof read counts
+//! for nothing: see [`Vault::forget_reads`]. Records are added durably, beside
 //! the set; a record that is damaged proves nothing and is replaced by the next.
 
 use std::fmt;
@@ -144,6 +145,13 @@ impl fmt::Debug for Proven {
 }
 
 impl Vault {
+    /// Forgets which artifacts of a datastore's backup were read: called before a proof is asked
+    /// of a plugin, so that only what it reads itself stands for it.
+    pub fn forget_reads(&self, set: &SetId, datastore: &str) {
+        let mut seen = self.inner.read_to_end.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|(of, its, _)| of != set || its != datastore);
+    }
+
     /// Adds a proof to a datastore's backup, durably.
     ///
     /// # Errors

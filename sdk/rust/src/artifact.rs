@@ -32,3 +32,13 @@ pub fn check(name: &str) -> Result<Description, Error> {
 pub fn head(name: &str, bytes_max: u32) -> Result<Vec<u8>, Error> {
     host().artifact_head(name, bytes_max)
 }
+
+/// The next bytes of an artifact, at most 1 MiB, from its beginning on; none at its end, and after
+/// that from the beginning again. For formats that no tool of the platform's checks well; what a
+/// tool can check goes to it with [`crate::process::Command::from_artifact`].
+///
+/// # Errors
+/// As [`check`], of what was read; [`crate::Case::Denied`] if it holds the value of a secret.
+pub fn next(name: &str, bytes_max: u32) -> Result<Vec<u8>, Error> {
+    host().artifact_next(name, bytes_max)
+}

@@ -50,6 +50,11 @@ pub trait Host {
     /// # Errors
     /// As [`Host::check_artifact`].
     fn artifact_head(&self, name: &str, bytes_max: u32) -> Result<Vec<u8>, Error>;
+    /// `artifact.next`.
+    ///
+    /// # Errors
+    /// As [`Host::check_artifact`], or if it holds a secret.
+    fn artifact_next(&self, name: &str, bytes_max: u32) -> Result<Vec<u8>, Error>;
     /// `http.send`.
     ///
     /// # Errors
@@ -166,6 +171,9 @@ mod component {
         }
         fn artifact_head(&self, name: &str, bytes_max: u32) -> Result<Vec<u8>, Error> {
             Ok(artifact::head(name, bytes_max)?)
+        }
+        fn artifact_next(&self, name: &str, bytes_max: u32) -> Result<Vec<u8>, Error> {
+            Ok(artifact::next(name, bytes_max)?)
         }
         fn send(&self, request: &http::Request) -> Result<http::Response, Error> {
             Ok(http::send(request)?)

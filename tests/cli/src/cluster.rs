@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::programs::Programs;
-use crate::shop::{Ran, ran};
+use crate::shop::Ran;
 
 /// Environment variable by which a suite's tests find the cluster: its programs and its state.
 const CLUSTER_VARIABLE: &str = "VAULTUP_E2E_CLUSTER";
@@ -142,7 +142,7 @@ impl Namespace {
     /// # Errors
     /// When it cannot be started.
     pub fn vaultup(&self, arguments: &[&str]) -> Result<Ran> {
-        Ok(ran(self.command(arguments).output()?))
+        Ok(Ran::of(self.command(arguments).output()?))
     }
 
     /// Runs kubectl in the namespace; it must succeed.

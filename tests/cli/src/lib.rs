@@ -6,9 +6,13 @@
 //! their own, and everything is stopped when its stage is dropped.
 
 mod cluster;
+mod databases;
+mod figure;
 mod programs;
 mod shop;
 
 pub use cluster::{Cluster, Namespace};
+pub use databases::{PostgresServer, PostgresShop};
+pub use figure::figure;
 pub use programs::Programs;
 pub use shop::{Ran, Shop};

@@ -1,7 +1,10 @@
 //! A shop: the sample application, its orders and its signing key, upgraded by vaultup.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -13,11 +16,14 @@ use crate::programs::Programs;
 /// How many orders a shop begins with.
 const ORDERS: &str = "1000";
 
+/// Where the sample application notes what it was told to change.
+const INVOCATIONS: &str = "run/invocations";
+
 /// Directories whose content says nothing of the stack.
 const UNTOLD: [&str; 2] = ["home", "run"];
 
 /// The releases of the sample application, oldest first.
-const RELEASES: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
+pub(crate) const RELEASES: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
 
 /// A shop in a folder of its own.
 #[derive(Debug)]
@@ -39,6 +45,16 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// What a process answered that has ended.
+    #[must_use]
+    pub fn of(output: Output) -> Self {
+        Self {
+            status: output.status.code(),
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Everything that was shown.
     #[must_use]
     pub fn shown(&self) -> String {
@@ -67,6 +83,7 @@ impl Shop {
         let seed = seed.iter().map(ToString::to_string).chain([key.display().to_string()]);
         shop.installed(seed)?;
         shop.start()?;
+        fs::write(shop.folder.join(INVOCATIONS), "")?;
         for plugin in ["host", "files"] {
             let path = shop.programs.plugins.join(format!("{plugin}.wasm"));
             let ran = shop.vaultup(&["plugin", "add", &path.display().to_string(), "--yes"])?;
@@ -112,6 +129,18 @@ impl Shop {
         Ok(())
     }
 
+    /// Writes something else in the stack file, wherever it stands.
+    ///
+    /// # Errors
+    /// When it does not stand there, or the file cannot be written.
+    pub fn edit_stack_file(&self, what: &str, by: &str) -> Result<()> {
+        let path = self.folder.join("vaultup.toml");
+        let text = fs::read_to_string(&path)?;
+        ensure!(text.contains(what), "the stack file has no {what}");
+        fs::write(path, text.replace(what, by))?;
+        Ok(())
+    }
+
     /// vaultup in this folder, ready to be run.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -130,7 +159,7 @@ impl Shop {
     /// # Errors
     /// When it cannot be started.
     pub fn vaultup(&self, arguments: &[&str]) -> Result<Ran> {
-        Ok(ran(self.command(arguments).output()?))
+        Ok(Ran::of(self.command(arguments).output()?))
     }
 
     /// Runs vaultup and has it kill itself at an instant of an effect: `before`, `unrecorded` or
@@ -140,7 +169,8 @@ impl Shop {
     /// When it cannot be started.
     pub fn vaultup_killed(&self, arguments: &[&str], effect: u32, instant: &str) -> Result<Ran> {
         let mut command = self.command(arguments);
-        Ok(ran(command.env("VAULTUP_TEST_CRASH", format!("{effect}:{instant}")).output()?))
+        let instant = format!("{effect}:{instant}");
+        Ok(Ran::of(command.env("VAULTUP_TEST_CRASH", instant).output()?))
     }
 
     /// Orders and a digest of all rows, whatever the schema.
@@ -188,6 +218,7 @@ impl Shop {
             .args(["--listen", &self.address(), "--pid-file", "run/api.pid"])
             .args(["--log", "run/api.log"])
             .current_dir(&self.folder)
+            .stdout(Stdio::null())
             .status()?;
         ensure!(status.success(), "the sample application did not start");
         Ok(())
@@ -243,6 +274,40 @@ impl Shop {
         Ok(found)
     }
 
+    /// What every path in the folder holds, but vaultup's own files and what the application logs:
+    /// equal before and after something that must change nothing.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn fingerprint(&self) -> Result<BTreeMap<PathBuf, u64>> {
+        let content = |path: &Path| -> Result<u64> {
+            let mut hasher = DefaultHasher::new();
+            let kind = fs::symlink_metadata(path)?;
+            kind.permissions().mode().hash(&mut hasher);
+            if kind.is_symlink() {
+                fs::read_link(path)?.hash(&mut hasher);
+            } else if kind.is_file() {
+                fs::read(path)?.hash(&mut hasher);
+            }
+            Ok(hasher.finish())
+        };
+        self.tree()?.into_iter().map(|path| Ok((path.clone(), content(&path)?))).collect()
+    }
+
+    /// How often each command of an installed release that changes something was carried out, and
+    /// came to its end: `migrate`, `start`, `stop`, each with its release.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn invocations(&self) -> Result<BTreeMap<String, usize>> {
+        let mut counted = BTreeMap::new();
+        let text = fs::read_to_string(self.folder.join(INVOCATIONS))?;
+        for line in text.lines() {
+            *counted.entry(line.to_owned()).or_default() += 1;
+        }
+        Ok(counted)
+    }
+
     /// The sample application as it was built: enough for what is the same in all releases.
     fn sample(&self, words: impl IntoIterator<Item = String>) -> Result<String> {
         self.output_of(&self.programs.sample, words)
@@ -273,15 +338,7 @@ impl Drop for Shop {
     }
 }
 
-pub(crate) fn ran(output: Output) -> Ran {
-    Ran {
-        status: output.status.code(),
-        output: String::from_utf8_lossy(&output.stdout).into_owned(),
-        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -22,6 +22,15 @@ fn edit(shop: &Shop, from: &str, to: &str) {
     fs::write(path, text.replacen(from, to, 1)).unwrap();
 }
 
+/// What vaultup answers, having changed nothing in the folder.
+#[track_caller]
+fn asked(shop: &Shop, arguments: &[&str]) -> Ran {
+    let before = shop.fingerprint().unwrap();
+    let ran = shop.vaultup(arguments).unwrap();
+    assert_eq!(shop.fingerprint().unwrap(), before, "{arguments:?} changed something");
+    ran
+}
+
 #[track_caller]
 fn refused(ran: &Ran, code: &str, fragments: &[&str]) {
     let shown = ran.shown();
@@ -50,7 +59,7 @@ fn wrong_stack_files_are_refused_with_code_place_state_and_next_command() {
     for (from, to, fragments) in cases.iter().filter(|case| !case.2.is_empty()) {
         shop.write_stack_file("").unwrap();
         edit(&shop, from, to);
-        refused(&shop.vaultup(&["check", "--to", "2.0.0"]).unwrap(), "error[VU", fragments);
+        refused(&asked(&shop, &["check", "--to", "2.0.0"]), "error[VU", fragments);
     }
     assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"));
 }
@@ -59,29 +68,29 @@ fn wrong_stack_files_are_refused_with_code_place_state_and_next_command() {
 fn a_circle_of_needs_is_drawn() {
     let (shop, _folder) = shop();
     edit(&shop, "needs = [\"orders\", \"keys\"]", "needs = [\"api\"]");
-    refused(&shop.vaultup(&["check", "--to", "2.0.0"]).unwrap(), "error[VU", &["api"]);
+    refused(&asked(&shop, &["check", "--to", "2.0.0"]), "error[VU", &["api"]);
 }
 
 #[test]
 fn a_release_that_does_not_exist_names_those_that_do() {
     let (shop, _folder) = shop();
-    let ran = shop.vaultup(&["plan", "--to", "2.0.1"]).unwrap();
+    let ran = asked(&shop, &["plan", "--to", "2.0.1"]);
     refused(&ran, "VU0401", &["1.0.0, 2.0.0, 3.0.0"]);
     assert_eq!(ran.status, Some(2));
-    refused(&shop.vaultup(&["plan", "--to", "../1.0.0"]).unwrap(), "VU0401", &[]);
-    refused(&shop.vaultup(&["plan", "--to", "1.0.0"]).unwrap(), "VU0402", &["runs already"]);
+    refused(&asked(&shop, &["plan", "--to", "../1.0.0"]), "VU0401", &[]);
+    refused(&asked(&shop, &["plan", "--to", "1.0.0"]), "VU0402", &["runs already"]);
 }
 
 #[test]
 fn a_missing_stack_file_and_an_unknown_run_are_named() {
     let (shop, _folder) = shop();
-    let ran = shop.vaultup(&["status", "--stack-file", "nowhere.toml"]).unwrap();
+    let ran = asked(&shop, &["status", "--stack-file", "nowhere.toml"]);
     refused(&ran, "VU0400", &["nowhere.toml", "vaultup init"]);
-    refused(&shop.vaultup(&["report", "abcdef"]).unwrap(), "VU0423", &[]);
-    refused(&shop.vaultup(&["resume"]).unwrap(), "VU0405", &[]);
-    refused(&shop.vaultup(&["explain", "VU9999"]).unwrap(), "VU0501", &[]);
-    refused(&shop.vaultup(&["backup", "prove", "../x"]).unwrap(), "error[VU", &[]);
-    refused(&shop.vaultup(&["init"]).unwrap(), "VU0502", &["vaultup.toml"]);
+    refused(&asked(&shop, &["report", "abcdef"]), "VU0423", &[]);
+    refused(&asked(&shop, &["resume"]), "VU0405", &[]);
+    refused(&asked(&shop, &["explain", "VU9999"]), "VU0501", &[]);
+    refused(&asked(&shop, &["backup", "prove", "../x"]), "error[VU", &[]);
+    refused(&asked(&shop, &["init"]), "VU0502", &["vaultup.toml"]);
 }
 
 #[test]
@@ -89,7 +98,7 @@ fn plugins_that_are_missing_revoked_or_changed_do_not_run() {
     let (shop, _folder) = shop();
     let path = shop.folder().join("vaultup.lock");
     let lock = fs::read_to_string(&path).unwrap();
-    let check = || shop.vaultup(&["check", "--to", "2.0.0"]).unwrap();
+    let check = || asked(&shop, &["check", "--to", "2.0.0"]);
 
     assert_eq!(shop.vaultup(&["plugin", "revoke", "files"]).unwrap().status, Some(0));
     refused(&check(), "error[VU", &["files", "vaultup plugin grant files"]);
@@ -126,20 +135,20 @@ fn what_is_no_plugin_is_refused_before_anything_is_compiled() {
     ];
     for (name, bytes) in cases {
         fs::write(shop.folder().join(name), bytes).unwrap();
-        let ran = shop.vaultup(&["plugin", "add", &format!("./{name}"), "--yes"]).unwrap();
+        let ran = asked(&shop, &["plugin", "add", &format!("./{name}"), "--yes"]);
         refused(&ran, "error[VU", &[]);
     }
-    let ran = shop.vaultup(&["plugin", "add", "./newer.wasm", "--yes"]).unwrap();
+    let ran = asked(&shop, &["plugin", "add", "./newer.wasm", "--yes"]);
     refused(&ran, "error[VU", &["0.9", "0.1"]);
-    refused(&shop.vaultup(&["plugin", "add", "./gone.wasm", "--yes"]).unwrap(), "error[VU", &[]);
-    refused(&shop.vaultup(&["plugin", "add", "hots", "--yes"]).unwrap(), "error[VU", &["hots"]);
+    refused(&asked(&shop, &["plugin", "add", "./gone.wasm", "--yes"]), "error[VU", &[]);
+    refused(&asked(&shop, &["plugin", "add", "hots", "--yes"]), "error[VU", &["hots"]);
 }
 
 #[test]
 fn wrong_usage_exits_with_two() {
     let (shop, _folder) = shop();
     for arguments in [&["run"][..], &["frobnicate"], &["plan", "--to"], &["run", "--set", "a"]] {
-        let ran = shop.vaultup(arguments).unwrap();
+        let ran = asked(&shop, arguments);
         assert_eq!(ran.status, Some(2), "{arguments:?}: {}", ran.shown());
         assert!(ran.errors.contains("nothing was changed"), "{}", ran.shown());
     }

@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use stage::{Programs, Ran, Shop};
+use stage::{Programs, Ran, Shop, figure};
 use tempfile::TempDir;
 
 const BEFORE: &str = "before";
@@ -109,35 +110,74 @@ const SCENARIOS: &[Scenario] = &[
 
 #[test]
 fn a_kill_at_every_instant_of_every_effect_loses_nothing() {
-    let (mut covered, mut total) = (0, 0);
+    let (mut covered, mut total, mut invoked) = (0, 0, 0);
     for scenario in SCENARIOS {
-        for effect in 1..=effects_of(scenario) {
+        let undisturbed = Undisturbed::of(scenario);
+        for effect in 1..=undisturbed.effects {
             for instant in [BEFORE, UNRECORDED, RECORDED] {
                 total += 1;
-                kill_and_resume(scenario, effect, instant);
+                invoked += kill_and_resume(scenario, &undisturbed, effect, instant);
                 covered += 1;
             }
         }
     }
     figure(&format!("crash points covered {covered}/{total}"));
+    figure(&format!("commands that changed something {invoked}, carried out twice 0"));
     assert_eq!(covered, total);
 }
 
-/// How many effects a scenario has when nothing is killed.
-fn effects_of(scenario: &Scenario) -> u32 {
-    let (shop, _folder) = shop_at(scenario.from);
-    shop.install(scenario.to, scenario.faults).unwrap();
-    drop(shop.vaultup(&["run", "--to", scenario.to]).unwrap());
-    u32::try_from(steps(&shop).len()).unwrap()
+/// A scenario when nothing is killed.
+struct Undisturbed {
+    /// How many effects it has.
+    effects: u32,
+    /// How often each command that changes something really ran.
+    invocations: BTreeMap<String, usize>,
+    /// What it ends with.
+    end: (String, Option<i32>),
 }
 
-fn kill_and_resume(scenario: &Scenario, effect: u32, instant: &str) {
+impl Undisturbed {
+    fn of(scenario: &Scenario) -> Self {
+        let (shop, _folder) = shop_at(scenario.from);
+        shop.install(scenario.to, scenario.faults).unwrap();
+        let former = shop.invocations().unwrap();
+        let ran = shop.vaultup(&["run", "--to", scenario.to]).unwrap();
+        Self {
+            effects: u32::try_from(steps(&shop).len()).unwrap(),
+            invocations: since(&shop, &former),
+            end: (shop.serving().unwrap().unwrap_or_default(), ran.status),
+        }
+    }
+}
+
+/// What really ran since then.
+fn since(shop: &Shop, former: &BTreeMap<String, usize>) -> BTreeMap<String, usize> {
+    let mut now = shop.invocations().unwrap();
+    for (command, count) in &mut now {
+        *count -= former.get(command).copied().unwrap_or_default();
+    }
+    now.retain(|_, count| *count > 0);
+    now
+}
+
+/// Gives how many commands that change something really ran.
+fn kill_and_resume(
+    scenario: &Scenario,
+    undisturbed: &Undisturbed,
+    effect: u32,
+    instant: &str,
+) -> usize {
     let what = format!("{}, effect {effect}, {instant}", scenario.name);
     let (shop, _folder) = shop_at(scenario.from);
     shop.install(scenario.to, scenario.faults).unwrap();
-    let before = shop.digest().unwrap();
+    let (before, former) = (shop.digest().unwrap(), shop.invocations().unwrap());
+    let serving = shop.serving().unwrap();
     let killed = shop.vaultup_killed(&["run", "--to", scenario.to], effect, instant).unwrap();
     assert_eq!(killed.status, None, "{what}: not killed: {}", killed.shown());
+    let ran = since(&shop, &former);
+    if ran.is_empty() {
+        assert_eq!(shop.serving().unwrap(), serving, "{what}: the application died with vaultup");
+    }
     let resumed = shop.vaultup(&["resume"]).unwrap();
     // A kill after the last effect leaves a run that has ended: there is nothing to resume.
     let ended = if resumed.status == Some(1) { ended_as(&shop) } else { resumed.status };
@@ -148,6 +188,14 @@ fn kill_and_resume(scenario: &Scenario, effect: u32, instant: &str) {
     let schema = end.0.split('.').next().and_then(|major| major.parse().ok()).unwrap();
     assert_eq!(shop.schema().unwrap(), (schema, false), "{what}");
     nothing_ran_twice(&shop, &what);
+    let ran = since(&shop, &former);
+    if (undisturbed.end.0.as_str(), undisturbed.end.1) == (end.0, Some(end.1)) {
+        // What really ran is what runs when nothing is killed: nothing less, and nothing twice.
+        assert_eq!(ran, undisturbed.invocations, "{what}");
+    }
+    let migrations = ran.get(&format!("migrate {}", scenario.to)).copied().unwrap_or_default();
+    assert!(migrations <= 1, "{what}: the migration ran {migrations} times");
+    ran.values().sum()
 }
 
 /// The exit code that belongs to the last run's end.
@@ -230,6 +278,23 @@ fn of_two_runs_at_once_exactly_one_proceeds_and_the_other_names_it() {
 }
 
 #[test]
+fn a_second_run_names_the_first_and_leaves_it_alone() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
+    let mut command = shop.command(&["run", "--to", "3.0.0"]);
+    let first = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the migration is half-way", || shop.schema().is_ok_and(|(_, dirty)| dirty));
+    let second = shop.vaultup(&["run", "--to", "3.0.0"]).unwrap();
+    expect(&second, 1);
+    for text in ["error[VU0200]", &format!("process {}", first.id()), "state: ", "next: "] {
+        assert!(second.errors.contains(text), "`{text}` is missing: {}", second.shown());
+    }
+    let ended = first.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "the first goes on undisturbed");
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("3.0.0"));
+}
+
+#[test]
 fn a_holder_that_was_overtaken_can_change_nothing_more() {
     let (shop, _folder) = shop_at("2.0.0");
     shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
@@ -246,6 +311,111 @@ fn a_holder_that_was_overtaken_can_change_nothing_more() {
     assert_ne!(shop.serving().unwrap().as_deref(), Some("3.0.0"));
     let resumed = shop.vaultup(&["resume"]).unwrap();
     assert!(matches!(resumed.status, Some(0 | 3)), "{}", resumed.shown());
+}
+
+#[test]
+fn a_rehearsal_leaves_nothing_behind() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.write_stack_file(&shop.rehearsal().unwrap()).unwrap();
+    let before = shop.tree().unwrap();
+    expect(&shop.vaultup(&["rehearse", "--to", "3.0.0"]).unwrap(), 0);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
+    assert_eq!(shop.tree().unwrap(), before);
+}
+
+#[test]
+fn a_run_from_flags_is_found_again_without_them() {
+    let (shop, _folder) = shop_at("1.0.0");
+    std::fs::remove_file(shop.folder().join("vaultup.toml")).unwrap();
+    let sample = |words: &str| {
+        let words = words.replace("ADDRESS", &shop.address());
+        let words = ["current/bin/vaultup-sample"].into_iter().chain(words.split(' '));
+        serde_json::to_string(&words.collect::<Vec<_>>()).unwrap()
+    };
+    let start = "start --data data/orders --key data/keys/signing.key --listen ADDRESS \
+                 --pid-file run/api.pid --log run/api.log";
+    let sets = [
+        ("name", "api".to_owned()),
+        ("releases", "releases".to_owned()),
+        ("current", "current".to_owned()),
+        ("data", "data/orders".to_owned()),
+        ("start", sample(start)),
+        ("stop", sample("stop --pid-file run/api.pid")),
+        ("status", sample("status --pid-file run/api.pid --listen ADDRESS")),
+        ("health.http", format!("http://{}/health", shop.address())),
+        ("datastore.orders.plugin", "files".to_owned()),
+        ("datastore.orders.path", "data/orders".to_owned()),
+        ("datastore.orders.schema", sample("schema --data ${directory}")),
+    ];
+    let sets: Vec<String> = sets.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut words = vec!["run", "--to", "2.0.0", "--plugin", "host"];
+    words.extend(sets.iter().flat_map(|set| ["--set", set.as_str()]));
+    let before = shop.digest().unwrap();
+    expect(&shop.vaultup(&words).unwrap(), 0);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
+    let status = shop.vaultup(&["status"]).unwrap();
+    expect(&status, 0);
+    assert!(status.output.contains("1.0.0 → 2.0.0: upgraded"), "{}", status.shown());
+    expect(&shop.vaultup(&["rollback", "--accept-loss"]).unwrap(), 3);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"));
+    assert_eq!(shop.digest().unwrap(), before);
+}
+
+/// R22, R36, T5: a release called «compatible» is believed only after a rehearsal showed it.
+#[test]
+fn only_a_rehearsal_lets_the_previous_release_keep_the_migrated_data() {
+    for tolerant in [false, true] {
+        let (shop, _folder) = shop_at("1.0.0");
+        shop.write_stack_file(&shop.rehearsal().unwrap()).unwrap();
+        if tolerant {
+            shop.edit_stack_file("\"--log\"", "\"--ignore-missing\", \"--log\"").unwrap();
+        }
+        expect(&shop.vaultup(&["rehearse", "--to", "2.0.0"]).unwrap(), 0);
+        shop.install("2.0.0", &["never-ready"]).unwrap();
+        let before = shop.digest().unwrap();
+        let ran = shop.vaultup(&["run", "--to", "2.0.0"]).unwrap();
+        expect(&ran, 3);
+        let (decided, schema) = match tolerant {
+            true => ("decided: redeploy and keep the data", 2),
+            false => ("decided: restore and redeploy", 1),
+        };
+        assert!(ran.errors.contains(decided), "{}", ran.shown());
+        assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"), "{}", ran.shown());
+        assert_eq!((shop.schema().unwrap(), shop.digest().unwrap()), ((schema, false), before));
+    }
+}
+
+#[test]
+fn a_holder_that_was_paused_and_overtaken_changes_nothing_when_it_wakes_up() {
+    let (shop, _folder) = shop_at("2.0.0");
+    shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
+    let mut paused = shop
+        .command(&["run", "--to", "3.0.0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the migration is half-way", || shop.schema().is_ok_and(|(_, dirty)| dirty));
+    signal(&paused, "STOP");
+    expect(&shop.vaultup(&["unlock", "--yes"]).unwrap(), 0);
+    let resumed = shop.vaultup(&["resume"]).unwrap();
+    assert!(matches!(resumed.status, Some(0 | 3)), "{}", resumed.shown());
+    let (serving, digest) = (shop.serving().unwrap(), shop.digest().unwrap());
+    let (ran, steps_taken) = (shop.invocations().unwrap(), steps(&shop));
+    let before = shop.tree().unwrap();
+    signal(&paused, "CONT");
+    let status = paused.wait().unwrap();
+    assert_eq!(status.code(), Some(4), "an overtaken run must not go on");
+    assert_eq!(shop.serving().unwrap(), serving);
+    assert_eq!((shop.digest().unwrap(), shop.invocations().unwrap()), (digest, ran));
+    assert_eq!((steps(&shop), shop.tree().unwrap()), (steps_taken, before));
+}
+
+/// Sends a signal to a process.
+fn signal(child: &std::process::Child, name: &str) {
+    let arguments = [format!("-{name}"), child.id().to_string()];
+    let sent = std::process::Command::new("kill").args(arguments).status().unwrap();
+    assert!(sent.success(), "{name}");
 }
 
 #[test]
@@ -286,12 +456,4 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
         assert!(std::time::Instant::now() < deadline, "in vain: {what}");
         std::thread::yield_now();
     }
-}
-
-/// Publishes a figure where `cargo xtask` collects them.
-fn figure(text: &str) {
-    use std::io::Write as _;
-    let Ok(path) = std::env::var("VAULTUP_FIGURES") else { return };
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    writeln!(file.unwrap(), "{text}").unwrap();
 }

@@ -236,6 +236,19 @@ pub(crate) fn secret_echo(settings: &Settings) -> Result<(), Error> {
     attempts.told_as_seen()
 }
 
+/// Sends the secret that it may use to a server that answers with what it got.
+pub(crate) fn secret_header(settings: &Settings) -> Result<(), Error> {
+    let mut attempts = Attempts::default();
+    if let (Some(secret), Some(url)) = (&settings.secret, &settings.url) {
+        let request = web::get(url).secret_header("authorization", "Bearer ", &secret.name);
+        let answer = request.send();
+        let headers = answer.as_ref().map(|got| format!("{:?}", got.headers));
+        attempts.look("headers", headers.map_err(Clone::clone));
+        attempts.look("body", answer.map(|got| got.text()));
+    }
+    attempts.told_as_seen()
+}
+
 /// Uses secrets that its settings do not name.
 pub(crate) fn secret_other() -> Result<(), Error> {
     let mut attempts = Attempts::default();

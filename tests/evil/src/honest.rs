@@ -5,6 +5,7 @@ use vaultup_sdk::backup::{self, Consistency, Cost, Level, Proof, Taken};
 use vaultup_sdk::deploy::{
     Change, Forecast, Instance, Inventory, Presence, Running, Traffic, Wave,
 };
+use vaultup_sdk::files::Root;
 use vaultup_sdk::{Backup, Deploy, Error, Figure, Observation, Operation, process};
 
 use crate::{Act, Evil, Settings, act};
@@ -13,6 +14,8 @@ use crate::{Act, Evil, Settings, act};
 const ARTIFACT: &str = "word";
 /// What is in it.
 const WORD: &str = "good";
+/// The file in which `lie-apply` remembers what it was told.
+const TOLD: &str = "told";
 /// The version that it always runs.
 const VERSION: &str = "1.0.0";
 
@@ -21,6 +24,9 @@ const VERSION: &str = "1.0.0";
 pub struct State {
     /// How many words there are.
     pub count: u64,
+    /// Nothing but room that it takes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub filler: String,
 }
 
 impl Backup for Evil {
@@ -39,7 +45,8 @@ impl Backup for Evil {
             word.into_artifact(ARTIFACT).run()?;
         }
         let consistency = Consistency::OneMoment;
-        Ok(Taken { figures: figures(1), consistency, state: State { count: 1 } })
+        let state = State { count: 1, filler: filler(&operation.settings) };
+        Ok(Taken { figures: figures(1), consistency, state })
     }
 
     fn prove(operation: &Operation<Settings>, level: Level, state: &State) -> Result<Proof, Error> {
@@ -67,7 +74,11 @@ impl Backup for Evil {
 impl Deploy for Evil {
     fn observe(operation: &Operation<Settings>) -> Result<Running, Error> {
         act(&operation.settings)?;
-        let is_lying = operation.settings.act == Act::LieDone;
+        let is_lying = match operation.settings.act {
+            Act::LieDone => true,
+            Act::LieApply => was_told()?,
+            _ => false,
+        };
         let next = operation.next.as_ref().filter(|_| is_lying);
         let version = next.map_or(VERSION, |release| &release.version).to_owned();
         let instance = Instance {
@@ -82,7 +93,7 @@ impl Deploy for Evil {
             revision: Some(version),
             artifacts: Vec::new(),
             instances_wanted: 1,
-            instances: vec![instance],
+            instances: vec![instance; instances(&operation.settings)],
             traffic: Traffic::NotApplicable,
             configuration_digest: None,
             busy: None,
@@ -110,6 +121,9 @@ impl Deploy for Evil {
     }
 
     fn apply(operation: &Operation<Settings>, _wave: Wave) -> Result<(), Error> {
+        if operation.settings.act == Act::LieApply {
+            Root::open("path")?.write(TOLD, b"")?;
+        }
         act(&operation.settings)
     }
 
@@ -126,7 +140,35 @@ impl Deploy for Evil {
         _revision: &str,
         _presence: Presence,
     ) -> Result<(), Error> {
+        if operation.settings.act == Act::LieApply {
+            Root::open("path")?.write(TOLD, b"reverted")?;
+        }
         act(&operation.settings)
+    }
+}
+
+/// Whether it was told to deploy, and not to go back since.
+fn was_told() -> Result<bool, Error> {
+    let root = Root::open("path")?;
+    Ok(root.describe(TOLD)?.is_some_and(|entry| entry.bytes == 0))
+}
+
+/// How many times its only instance is told.
+fn instances(settings: &Settings) -> usize {
+    match settings.of.as_deref() {
+        Some("instances") => usize::try_from(settings.amount).unwrap_or(usize::MAX),
+        _ => 1,
+    }
+}
+
+/// Makes the state as many bytes of JSON as were asked for.
+fn filler(settings: &Settings) -> String {
+    const AROUND: &str = r#"{"count":1,"filler":""}"#;
+    match settings.of.as_deref() {
+        Some("state") => {
+            "x".repeat(usize::try_from(settings.amount).unwrap_or(0).saturating_sub(AROUND.len()))
+        }
+        _ => String::new(),
     }
 }
 

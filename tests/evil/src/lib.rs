@@ -5,10 +5,12 @@
 //! - the error `contained`, if every attempt was refused; the platform's words list the refusals
 //! - the error `escaped`, if one was not; the platform's words list what came of it
 //! - the error `seen`, if an attempt may succeed but must not show a secret: it says what was seen
+//! - the error `done`, if an `amount` of something was had
 //!
 //! An act that lies answers well, and the host has to find it out. With `none` it is a good plugin,
 //! which must work after every bad one.
 
+mod amount;
 mod attempt;
 mod attempts;
 mod bombs;
@@ -37,6 +39,13 @@ pub struct Settings {
     pub secret: Option<Secret>,
     /// A command of the operator's; `${word}` in it is filled in.
     pub command: Option<Vec<String>>,
+    /// Where requests may go.
+    pub url: Option<String>,
+    /// Of what the act `amount` takes an amount.
+    pub of: Option<String>,
+    /// How much.
+    #[serde(default)]
+    pub amount: u64,
 }
 
 /// What a plugin must not be able to do.
@@ -89,6 +98,8 @@ pub enum Act {
     SecretSearch,
     /// Lets a granted tool echo a secret, plainly and encoded.
     SecretEcho,
+    /// Sends a secret in a header to a server that answers with what it got.
+    SecretHeader,
     /// Uses a secret that its settings do not name.
     SecretOther,
     /// Makes an artifact where none can be made, and reads those of others.
@@ -97,10 +108,14 @@ pub enum Act {
     Http,
     /// Changes something in a function that only looks.
     ChangeQuietly,
+    /// Takes an exact amount of something, to show where a limit lies.
+    Amount,
     /// Says that a backup is proven, with figures that it made up.
     LieProof,
     /// Says that it took a backup, without an artifact.
     LieTake,
+    /// Says that the next release runs once it was told to deploy it, and does nothing.
+    LieApply,
     /// Says that everything is done and ready, and does nothing.
     LieDone,
 }
@@ -118,7 +133,7 @@ vaultup_sdk::plugin!(Evil: backup, deploy);
 /// Does what the settings say; comes back only if it was stopped by nobody.
 pub(crate) fn act(settings: &Settings) -> Result<(), Error> {
     match settings.act {
-        Act::None | Act::LieProof | Act::LieTake | Act::LieDone => Ok(()),
+        Act::None | Act::LieProof | Act::LieTake | Act::LieApply | Act::LieDone => Ok(()),
         Act::Loop => bombs::compute(),
         Act::Copy => bombs::copy(),
         Act::Memory => bombs::allocate(),
@@ -141,10 +156,12 @@ pub(crate) fn act(settings: &Settings) -> Result<(), Error> {
         Act::ForgeLog => attempts::forge_log(),
         Act::SecretSearch => attempts::secret_search(settings),
         Act::SecretEcho => attempts::secret_echo(settings),
+        Act::SecretHeader => attempts::secret_header(settings),
         Act::SecretOther => attempts::secret_other(),
         Act::Artifact => attempts::artifact(),
         Act::Http => attempts::http(),
         Act::ChangeQuietly => attempts::change_quietly(),
+        Act::Amount => amount::take(settings),
     }
 }
 
@@ -206,7 +223,7 @@ mod tests {
     fn a_lie_is_told_with_a_straight_face() {
         let machine = Machine::new().install();
         let operation = machine.operation(settings("lie-proof"));
-        let state = State { count: 1 };
+        let state = State { count: 1, filler: String::new() };
         let proof = Evil::prove(&operation, Level::Readable, &state).unwrap();
         assert_eq!((proof.level, proof.figures[0].count), (Level::Restored, Some(1)));
     }

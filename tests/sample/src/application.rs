@@ -18,20 +18,60 @@ use serde_json::{Value, json};
 
 use crate::connections::Connections;
 use crate::metrics::Metrics;
-use crate::orders::{self, Order, Shape};
+use crate::orders::{self, Kept, Order, Shape};
 use crate::output;
 use crate::release::Release;
 use crate::seed::KEY_BYTES;
+use crate::server::Server;
 
 /// Longest item and note of an order, in bytes.
 const TEXT_BYTES_MAX: usize = 200;
 /// What `/health` says when the release has the fault `wrong-version`.
 const WRONG_VERSION: &str = "0.0.0";
 
+/// Where the orders are.
+pub(crate) enum Store {
+    /// In an SQLite file.
+    File(Connection),
+    /// In PostgreSQL.
+    Server(Server),
+}
+
+impl Store {
+    fn find(&self, shape: Shape, id: i64) -> Result<Option<Kept>> {
+        match self {
+            Self::File(connection) => orders::find(connection, shape, id),
+            Self::Server(server) => server.find(shape, id),
+        }
+    }
+
+    fn list(&self, shape: Shape) -> Result<(u64, Vec<Kept>)> {
+        match self {
+            Self::File(connection) => {
+                Ok((orders::count(connection, shape)?, orders::list(connection, shape)?))
+            }
+            Self::Server(server) => server.list(shape),
+        }
+    }
+
+    fn insert(&mut self, shape: Shape, order: &Order) -> Result<i64> {
+        match self {
+            Self::File(connection) => {
+                let transaction =
+                    connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let id = orders::insert(&transaction, shape, order)?;
+                transaction.commit()?;
+                Ok(id)
+            }
+            Self::Server(server) => server.insert(shape, order),
+        }
+    }
+}
+
 /// What every request can see.
 pub(crate) struct Application {
     release: Release,
-    store: Mutex<Connection>,
+    store: Mutex<Store>,
     shape: Shape,
     key: [u8; KEY_BYTES],
     /// Digest of the token, so that comparing takes the same time whatever was sent.
@@ -45,18 +85,19 @@ impl Application {
     /// Refuses a store that does not answer this release's own statements.
     pub(crate) fn new(
         release: Release,
-        connection: Connection,
+        store: Store,
         key: [u8; KEY_BYTES],
         token: Option<String>,
         connections: Connections,
     ) -> Result<Self> {
         let shape = Shape::known_to(&release);
-        orders::find(&connection, shape, 0)
+        store
+            .find(shape, 0)
             .context("the store does not have the schema that this release needs")?;
         Ok(Self {
             shape,
             release,
-            store: Mutex::new(connection),
+            store: Mutex::new(store),
             key,
             token: token.map(|token| blake3::hash(token.as_bytes())),
             connections,
@@ -120,7 +161,7 @@ async fn ready(State(application): Shared) -> Result<Json<Value>, Problem> {
     if application.release.faults.never_ready {
         return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, "not ready".to_owned()));
     }
-    let answered = with_store(application, |connection, shape| orders::find(connection, shape, 0));
+    let answered = with_store(application, |store, shape| store.find(shape, 0));
     match answered.await {
         Ok(_) => Ok(Json(json!({ "ready": true }))),
         Err(Problem(_, error)) => Err(Problem(StatusCode::SERVICE_UNAVAILABLE, error)),
@@ -141,13 +182,7 @@ async fn create_order(
     authorize(&application, &headers)?;
     let Json(order) = body.map_err(|error| Problem(error.status(), error.body_text()))?;
     validate(&order, application.shape)?;
-    let id = with_store(application, move |connection, shape| {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let id = orders::insert(&transaction, shape, &order)?;
-        transaction.commit()?;
-        Ok(id)
-    })
-    .await?;
+    let id = with_store(application, move |store, shape| store.insert(shape, &order)).await?;
     Ok((StatusCode::CREATED, Json(json!({ "id": id }))))
 }
 
@@ -155,8 +190,7 @@ async fn show_order(
     State(application): Shared,
     Path(id): Path<i64>,
 ) -> Result<impl IntoResponse, Problem> {
-    let found =
-        with_store(application, move |connection, shape| orders::find(connection, shape, id));
+    let found = with_store(application, move |store, shape| store.find(shape, id));
     match found.await? {
         Some(order) => Ok(Json(order)),
         None => Err(Problem(StatusCode::NOT_FOUND, format!("there is no order {id}"))),
@@ -164,10 +198,7 @@ async fn show_order(
 }
 
 async fn list_orders(State(application): Shared) -> Result<Json<Value>, Problem> {
-    let (total, orders) = with_store(application, |connection, shape| {
-        Ok((orders::count(connection, shape)?, orders::list(connection, shape)?))
-    })
-    .await?;
+    let (total, orders) = with_store(application, |store, shape| store.list(shape)).await?;
     Ok(Json(json!({ "total": total, "orders": orders })))
 }
 
@@ -234,11 +265,11 @@ fn validate(order: &Order, shape: Shape) -> Result<(), Problem> {
 /// Runs a statement on a thread that may block.
 async fn with_store<T: Send + 'static>(
     application: Arc<Application>,
-    work: impl FnOnce(&mut Connection, Shape) -> Result<T> + Send + 'static,
+    work: impl FnOnce(&mut Store, Shape) -> Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
     let worked = tokio::task::spawn_blocking(move || {
-        let mut connection = application.store.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&mut connection, application.shape)
+        let mut store = application.store.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut store, application.shape)
     });
     let failed = |error: String| {
         output::log("error", &error);

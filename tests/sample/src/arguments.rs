@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow};
 use crate::failure::usage;
 
 /// The options of `serve`, which `start` hands on to `daemon`.
-const SERVE: &[&str] = &["data", "key", "listen", "port-file"];
+const SERVE: &[&str] = &["data", "database", "key", "listen", "port-file"];
 const SERVE_FLAGS: &[&str] = &["migrate-at-start", "ignore-missing", "require-region"];
 
 /// Command, options with a value, flags without one.
@@ -20,21 +20,21 @@ type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const COMMANDS: &[Row] = &[
     ("install", &["into", "release", "fault"], &[]),
-    ("seed", &["data", "orders", "key"], &[]),
-    ("add", &["data", "orders"], &[]),
+    ("seed", &["data", "database", "orders", "key"], &[]),
+    ("add", &["data", "database", "orders"], &[]),
     ("serve", SERVE, SERVE_FLAGS),
-    ("daemon", &["data", "key", "listen", "port-file", "pid-file"], SERVE_FLAGS),
+    ("daemon", &["data", "database", "key", "listen", "port-file", "pid-file"], SERVE_FLAGS),
     (
         "start",
-        &["data", "key", "listen", "port-file", "pid-file", "log", "ready-timeout-ms"],
+        &["data", "database", "key", "listen", "port-file", "pid-file", "log", "ready-timeout-ms"],
         SERVE_FLAGS,
     ),
     ("stop", &["pid-file", "timeout-ms"], &[]),
     ("status", &["pid-file", "listen"], &[]),
-    ("migrate", &["data"], &[]),
+    ("migrate", &["data", "database"], &[]),
     ("schema", &["data"], &[]),
     ("checkpoint", &["data", "into", "key"], &[]),
-    ("digest", &["data"], &[]),
+    ("digest", &["data", "database"], &[]),
     ("check", &["data"], &[]),
 ];
 

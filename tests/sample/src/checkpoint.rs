@@ -15,6 +15,7 @@ use crate::arguments::Arguments;
 use crate::migrations;
 use crate::orders::{self, Shape};
 use crate::output;
+use crate::server::Server;
 use crate::store::{self, STORE_FILE};
 
 /// Name of a copy that is not complete; what a killed `checkpoint` left is written anew.
@@ -50,6 +51,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Prints how many orders there are and a digest of them that no migration changes.
 pub(crate) fn digest(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(database) = arguments.optional_text("database")? {
+        Server::at(database).say_digest()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let data = arguments.path("data")?;
     let read = store::read(&data, |connection| {
         let moment = migrations::moment(connection)?;

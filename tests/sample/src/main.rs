@@ -10,6 +10,8 @@
 //!     VERSION                 «1.0.0»
 //!     bin/vaultup-sample      this program
 //!     faults.toml             optional: how this release misbehaves, see `faults`
+//! run/
+//!   invocations               optional: what was really done, see `invocations`
 //! ```
 //!
 //! `<release>/bin/vaultup-sample` reads `<release>/VERSION`. The kernel resolves the path of the
@@ -27,6 +29,8 @@
 //! (`VersionMissing`), with a migration begun but not ended (`Dirty`), or with one whose text has
 //! changed (`VersionMismatch`). With `--ignore-missing` the schema decides and not the record of
 //! migrations: release 1 then runs on migration 2, and release 2 still does not on migration 3.
+//!
+//! With `--database URL` in place of `--data DIR` the orders are in PostgreSQL, see `server`.
 //!
 //! # Commands
 //! ```text
@@ -65,6 +69,7 @@ mod control;
 mod failure;
 mod faults;
 mod install;
+mod invocations;
 mod metrics;
 mod migrate;
 mod migrations;
@@ -76,6 +81,7 @@ mod release;
 mod schema;
 mod seed;
 mod serve;
+mod server;
 mod store;
 
 use std::process::ExitCode;
@@ -86,7 +92,11 @@ use crate::arguments::Arguments;
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
-    let outcome = Arguments::parse(std::env::args_os().skip(1)).and_then(|a| carry_out(&a));
+    let outcome = Arguments::parse(std::env::args_os().skip(1)).and_then(|arguments| {
+        let code = carry_out(&arguments)?;
+        invocations::note(arguments.command(), code)?;
+        Ok(code)
+    });
     match outcome {
         Ok(code) => code,
         Err(error) => {

@@ -50,13 +50,17 @@ impl Shape {
         let mut statement = connection.prepare("SELECT name FROM pragma_table_info('orders')")?;
         let names = statement.query_map([], |row| row.get::<_, String>(0))?;
         let names: Vec<String> = names.collect::<rusqlite::Result<_>>()?;
-        let has = |name: &str| names.iter().any(|column| column == name);
-        Ok(match (has("id"), has("item"), has("note")) {
+        Ok(Self::with_columns(|name| names.iter().any(|column| column == name)))
+    }
+
+    /// By the columns that `orders` has.
+    pub(crate) fn with_columns(has: impl Fn(&str) -> bool) -> Self {
+        match (has("id"), has("item"), has("note")) {
             (false, ..) => Self::Nothing,
             (true, true, false) => Self::Plain,
             (true, true, true) => Self::WithNote,
             (true, false, _) => Self::WithLines,
-        })
+        }
     }
 
     /// What a release's own statements expect.
@@ -74,10 +78,10 @@ impl Shape {
     }
 
     /// A query for id, line, item, quantity and note of every line of every order.
-    fn rows(self) -> &'static str {
+    pub(crate) fn rows(self) -> &'static str {
         match self {
             Self::Nothing => {
-                "SELECT 0 AS id, 0 AS line, '' AS item, 0 AS quantity, NULL AS note WHERE false"
+                "SELECT 0 AS id, 0 AS line, '' AS item, 0 AS quantity, NULL AS note WHERE 1 = 0"
             }
             Self::Plain => "SELECT id, 1 AS line, item, quantity, NULL AS note FROM orders",
             Self::WithNote => "SELECT id, 1 AS line, item, quantity, note FROM orders",
@@ -89,8 +93,8 @@ impl Shape {
     }
 
     /// The orders by their first lines, filtered and sorted by what is appended.
-    fn select(self, filter: &str) -> String {
-        format!("SELECT * FROM ({}) WHERE line = 1 {filter}", self.rows())
+    pub(crate) fn select(self, filter: &str) -> String {
+        format!("SELECT * FROM ({}) AS lines WHERE line = 1 {filter}", self.rows())
     }
 }
 

@@ -16,6 +16,7 @@ use crate::migrations::{self, MigrationLock, Record};
 use crate::orders::{self, Order, Shape};
 use crate::output;
 use crate::release::Release;
+use crate::server::Server;
 use crate::store;
 
 /// Length of the key that `serve` signs with.
@@ -27,9 +28,18 @@ const ITEMS: [&str; 7] = ["anchor", "bolt", "chain", "drill", "easel", "flange",
 
 /// Makes a new store at this release's schema with `--orders` orders, and a key if there is none.
 pub(crate) fn seed(arguments: &Arguments) -> Result<ExitCode> {
-    let data = arguments.path("data")?;
     let release = Release::current()?;
     let orders = number_of_orders(arguments)?;
+    if let Some(database) = arguments.optional_text("database")? {
+        let server = Server::at(database);
+        server.migrate(&release, &mut |_| ())?;
+        if let Some(key) = arguments.optional_path("key") {
+            make_key(&key)?;
+        }
+        output::say_json(&json!({ "orders": server.fill(orders)? }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let data = arguments.path("data")?;
     let mut connection = store::create(&data)?;
     let lock = MigrationLock::acquire(&data)?;
     migrations::apply(&mut connection, &release, false, &lock, &mut |_| ())?;
@@ -48,9 +58,15 @@ pub(crate) fn seed(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Adds orders to an existing store, by the rules that `serve` has.
 pub(crate) fn add(arguments: &Arguments) -> Result<ExitCode> {
-    let data = arguments.path("data")?;
     let release = Release::current()?;
     let orders = number_of_orders(arguments)?;
+    if let Some(database) = arguments.optional_text("database")? {
+        let server = Server::at(database);
+        server.require(&release)?;
+        output::say_json(&json!({ "orders": server.fill(orders)? }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let data = arguments.path("data")?;
     let mut connection = store::open(&data)?;
     if let Some(refusal) = Record::read(&connection)?.refusal(&release, false) {
         bail!("{refusal}");

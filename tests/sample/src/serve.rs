@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::application::{self, Application};
+use crate::application::{self, Application, Store};
 use crate::arguments::Arguments;
 use crate::connections::{Connections, Counting};
 use crate::migrations::{self, MigrationLock, Record};
@@ -23,6 +22,7 @@ use crate::output;
 use crate::process::write_whole;
 use crate::release::Release;
 use crate::seed::KEY_BYTES;
+use crate::server::Server;
 use crate::store;
 
 /// How long requests in flight may take after SIGTERM.
@@ -37,6 +37,7 @@ const REGION_SINCE: u32 = 3;
 /// The options of `serve`.
 pub(crate) struct Settings {
     data: PathBuf,
+    database: Option<String>,
     key: PathBuf,
     /// Address with port; port 0 lets the system choose.
     pub(crate) listen: String,
@@ -49,8 +50,13 @@ pub(crate) struct Settings {
 impl Settings {
     /// Takes them from the command line of `serve`, `start` or `daemon`.
     pub(crate) fn from(arguments: &Arguments) -> Result<Self> {
+        let database = arguments.optional_text("database")?;
         Ok(Self {
-            data: arguments.path("data")?,
+            data: match database {
+                Some(_) => PathBuf::new(),
+                None => arguments.path("data")?,
+            },
+            database,
             key: arguments.path("key")?,
             listen: arguments.text("listen")?,
             port_file: arguments.optional_path("port-file"),
@@ -172,7 +178,16 @@ fn read_key(file: &Path) -> Result<[u8; KEY_BYTES]> {
 }
 
 /// Opens the store if this release may run on it.
-fn open_store(settings: &Settings, release: &Release) -> Result<Connection> {
+fn open_store(settings: &Settings, release: &Release) -> Result<Store> {
+    if let Some(database) = &settings.database {
+        let server = Server::at(database.clone());
+        if settings.migrate_at_start {
+            let tell = &mut |line: &str| output::log("info", line);
+            server.migrate(release, tell).context("cannot migrate at start")?;
+        }
+        server.require(release)?;
+        return Ok(Store::Server(server));
+    }
     let data = &settings.data;
     if settings.migrate_at_start {
         let mut connection = store::create(data)?;
@@ -180,7 +195,7 @@ fn open_store(settings: &Settings, release: &Release) -> Result<Connection> {
         let tell = &mut |line: &str| output::log("info", line);
         migrations::apply(&mut connection, release, settings.ignore_missing, &lock, tell)
             .context("cannot migrate at start")?;
-        return Ok(connection);
+        return Ok(Store::File(connection));
     }
     // Read first: a store that is refused is left exactly as it is.
     let record = store::read(data, Record::read)?.unwrap_or_default();
@@ -190,5 +205,5 @@ fn open_store(settings: &Settings, release: &Release) -> Result<Connection> {
     if let Some(migration) = record.pending(release).first() {
         bail!("migration {} is pending; run `migrate` first", migration.version);
     }
-    store::open(data)
+    Ok(Store::File(store::open(data)?))
 }

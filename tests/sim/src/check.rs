@@ -40,7 +40,15 @@ pub fn violations(before: &World, after: &World, machine: &Machine) -> Vec<Strin
                 found.push("I4: said to be unchanged, but is not".to_owned());
             }
         }
-        Some(Ending::Held(_)) => {
+        Some(Ending::Held(said)) => {
+            let runs = |its: &crate::world::Component| its.running && its.version == plan.to;
+            let told = said.contains("failed");
+            if machine.held_by_decision().is_some()
+                && !told
+                && after.components.values().any(runs)
+            {
+                found.push("I4: a decision to hold left the next release running".to_owned());
+            }
             let set = machine.facts().set.as_ref();
             if set.is_some_and(|set| !after.backups.contains_key(set)) {
                 found.push("I6: held without its backup".to_owned());

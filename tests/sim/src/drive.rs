@@ -81,6 +81,20 @@ impl Driver {
         self.goes_on(None)
     }
 
+    /// Carries out so many effects, then asks for something.
+    ///
+    /// # Errors
+    /// As [`Driver::run`].
+    pub fn run_until(&mut self, effects: u32, request: Request) -> Result<Machine, String> {
+        let mut machine = self.replay()?;
+        for _ in 0..effects {
+            let Some(effect) = machine.in_flight().cloned() else { break };
+            self.step(&mut machine, &effect)?;
+        }
+        self.tell(&mut machine, Event::Asked(request))?;
+        Ok(machine)
+    }
+
     /// Asks for something after the run ended, and carries that out.
     ///
     /// # Errors
@@ -167,6 +181,7 @@ impl Driver {
             engine::Act::BackUp(purpose, _) => Answer::BackedUp {
                 set: crate::world::set_id("run", *purpose),
                 bytes: BTreeMap::new(),
+                left_out: BTreeMap::new(),
             },
             _ => Answer::Nothing,
         }

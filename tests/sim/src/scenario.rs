@@ -152,7 +152,7 @@ impl Scenario {
             };
             Some((name, seen))
         });
-        Snapshot { components: running.collect(), datastores: schemas.collect() }
+        Snapshot { components: running.collect(), datastores: schemas.collect(), ..Snapshot::default() }
     }
 }
 

@@ -222,7 +222,7 @@ impl World {
         {
             self.violations.push(format!("I3: {act} was repeated on a half-applied schema"));
         }
-        if self.completed.get(&effect.number).is_some() && matches!(act, Act::Migrate(_)) {
+        if self.completed.contains_key(&effect.number) && matches!(act, Act::Migrate(_)) {
             self.violations.push(format!("I3: {act} was carried out twice"));
         }
     }
@@ -274,7 +274,7 @@ impl World {
             }
             Act::Verify(name, version) if self.sabotage != Some(Sabotage::RevertIsNotVerified) => {
                 let its = self.components.get(name);
-                let healthy = its.is_some_and(|its| its.version == *version && its.running);
+                let healthy = its.is_some_and(|its| its.running && version.as_ref() == Some(&its.version));
                 return if healthy { Ok(Answer::Nothing) } else { Err("not healthy".to_owned()) };
             }
             Act::Survey => return Ok(Answer::Surveyed(self.survey())),
@@ -317,7 +317,7 @@ impl World {
         let copies = names.iter().filter_map(|n| Some((n.clone(), self.stores.get(n)?.clone())));
         let copies: BTreeMap<Name, Content> = copies.collect();
         self.backups.insert(set.clone(), copies);
-        Answer::BackedUp { set, bytes: BTreeMap::new() }
+        Answer::BackedUp { set, bytes: BTreeMap::new(), left_out: BTreeMap::new() }
     }
 
     fn prove(&mut self, run: &str, name: &Name, level: ProofLevel) -> Answer {
@@ -352,6 +352,7 @@ pub fn set_id(run: &str, purpose: Purpose) -> String {
     match purpose {
         Purpose::BeforeUpgrade => format!("{run}-before"),
         Purpose::FailedState => format!("{run}-failed"),
+        Purpose::BeforeRestore => format!("{run}-replaced"),
     }
 }
 

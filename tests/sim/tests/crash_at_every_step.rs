@@ -1,7 +1,12 @@
 //! P1 in the simulator: every scenario is crashed at each of its effects, at each point of it, and
 //! once more inside the recovery; with each fault that makes it turn back as well.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may panic and print"
+)]
 
 use engine::machine::{Ending, Request};
 use vaultup_sim::drive::is_held;

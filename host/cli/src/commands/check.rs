@@ -54,6 +54,9 @@ pub(crate) fn execute(
             lines.collect::<Vec<_>>().join("\n")
         });
         shell.note(&format!("{} of {} preflights passed", checks.len() - failed, checks.len()));
-        Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
+        match runner::perform::check::refused(&checks) {
+            None => Ok(Exit::Done),
+            Some(failure) => Err(runner::Error::act(failure).into()),
+        }
     })
 }

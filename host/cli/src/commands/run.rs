@@ -8,6 +8,7 @@ use engine::plan::Intent;
 use model::Exit;
 use runner::carry_out::{Carrier, begin};
 use runner::prepare::read_plan;
+use runner::writer::require_free;
 
 use crate::arguments::{Global, ProjectArguments};
 use crate::error::Fault;
@@ -44,7 +45,9 @@ pub(crate) fn execute(
 ) -> Result<Exit, Fault> {
     block_on(async {
         let project = project(global, &arguments.project)?;
-        let (mut platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;
+        let machinery = gather(Screen::new(shell))?;
+        require_free(&machinery, &project.stack.name)?;
+        let (mut platform, vault) = open(machinery, project, shell).await?;
         let plan = match (&arguments.plan, &arguments.to) {
             (Some(path), _) => {
                 let plan = read_plan(path)?;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use clap::Args;
 use model::Exit;
+use runner::Platform;
 use runner::news::Silence;
 use serde_json::json;
 
 use crate::arguments::{Global, ProjectArguments};
 use crate::error::Fault;
-use crate::machinery::{block_on, gather, open, project};
+use crate::machinery::{block_on, gather, project};
 use crate::shell::{Paint, Shell};
 
 /// Arguments of `vaultup verify`.
@@ -36,8 +37,9 @@ pub(crate) fn execute(
     block_on(async {
         let project = project(global, &arguments.project)?;
         let machinery = gather(Arc::new(Silence))?;
-        let (platform, _) = open(machinery, project, shell).await?;
-        let seen = platform.health(arguments.only.as_deref()).await?;
+        let only = arguments.only.as_deref();
+        let platform = Platform::open_only(machinery, project, only).await?;
+        let seen = platform.health(only).await?;
         let well = seen.iter().all(|subject| subject.well);
         shell.answer(&json!({ "verify": seen, "well": well }), || {
             let lines = seen.iter().flat_map(|subject| {

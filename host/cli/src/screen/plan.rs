@@ -13,7 +13,26 @@ pub(crate) fn rendered(plan: &Plan, id: &str, commands: bool, shell: &Shell) -> 
     let head = format!("{}  {} → {}", plan.stack, plan.from, plan.to);
     let mut lines = vec![format!("{}      {}", shell.paint(Paint::Bold, &head), figures(plan, id))];
     lines.push(String::new());
-    lines.push(format!("{:>3}  {:<9} {:<44} {}", "#", "step", "what", "way back"));
+    lines.extend(steps(plan, commands, shell));
+    lines.push(String::new());
+    lines.push(match plan.point_of_no_return {
+        Some(index) => format!(
+            "if a step fails before {}: redeploy {}. after it: restore the backup, then redeploy \
+             {} (about {}), unless the schema turns out unchanged.",
+            index + 1,
+            plan.from,
+            plan.from,
+            duration(Duration::from_secs(plan.estimate.way_back_seconds))
+        ),
+        None => format!("if a step fails: redeploy {}; no data changes.", plan.from),
+    });
+    lines.join("\n")
+}
+
+/// The steps of a plan as a table.
+#[must_use]
+pub(crate) fn steps(plan: &Plan, commands: bool, shell: &Shell) -> Vec<String> {
+    let mut lines = vec![format!("{:>3}  {:<9} {:<44} {}", "#", "step", "what", "way back")];
     for (index, step) in plan.steps.iter().enumerate() {
         if plan.point_of_no_return == Some(index) {
             let line = "── point of no return: data changes from here on ".to_owned();
@@ -28,19 +47,7 @@ pub(crate) fn rendered(plan: &Plan, id: &str, commands: bool, shell: &Shell) -> 
             );
         }
     }
-    lines.push(String::new());
-    lines.push(match plan.point_of_no_return {
-        Some(index) => format!(
-            "if a step fails before {}: redeploy {}. after it: restore the backup, then redeploy \
-             {} (about {}), unless the schema turns out unchanged.",
-            index + 1,
-            plan.from,
-            plan.from,
-            duration(Duration::from_secs(plan.estimate.way_back_seconds))
-        ),
-        None => format!("if a step fails: redeploy {}; no data changes.", plan.from),
-    });
-    lines.join("\n")
+    lines
 }
 
 fn figures(plan: &Plan, id: &str) -> String {

@@ -1,12 +1,14 @@
 //! A run while it is carried out: a live line on a terminal, plain lines elsewhere, JSON lines for
 //! programs.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::act::{Answer, Failure, Outcome};
 use engine::machine::Ending;
 use indicatif::{ProgressBar, ProgressStyle};
+use model::Name;
 use runner::news::{Listener, News};
 
 use super::{bytes, duration};
@@ -85,35 +87,60 @@ impl Screen {
         format!("{code}: {}{}", failure.message, causes.collect::<String>())
     }
 
-    fn over(&self, state: &State, run: &str, ending: &Ending, lost_seconds: u64, took: Duration) {
-        let took = duration(took);
-        let (text, standing, next) = match ending {
+    fn over(&self, state: &State, over: &Over<'_>) {
+        let took = duration(over.elapsed);
+        let backup = over.backup.unwrap_or("none");
+        let (text, standing) = match over.ending {
             Ending::Upgraded => {
-                let text = format!("{} after {took}", state.to);
-                (self.shell.paint(Paint::Green, &text), None, None)
+                let text = match over.state {
+                    "restored" => format!("backup {backup} restored after {took}"),
+                    "rehearsed" => format!("{} rehearsed there and back after {took}", state.to),
+                    _ => format!("{} after {took}", state.to),
+                };
+                (self.shell.paint(Paint::Green, &text), None)
             }
             Ending::RolledBack => {
-                let lost = match lost_seconds {
+                let lost = match over.lost_seconds {
                     0 => "nothing lost".to_owned(),
                     seconds => format!("what was written during {seconds} s is lost"),
                 };
                 let text = format!("back on {} after {took}, {lost}", state.from);
-                (self.shell.paint(Paint::Yellow, &text), None, Some("`vaultup report`"))
+                (self.shell.paint(Paint::Yellow, &text), None)
             }
             Ending::Unchanged(_) => {
                 let text = format!("{} runs as before", state.from);
-                (text, Some("nothing was changed".to_owned()), Some("`vaultup report`"))
+                (text, Some("nothing was changed".to_owned()))
             }
             Ending::Held(reason) => {
-                let text = self.shell.paint(Paint::Red, "held");
-                let standing = format!("{reason}; the backup of this run is kept");
-                (text, Some(standing), Some("`vaultup rollback`, or mend it and `vaultup resume`"))
+                let kept = match over.backup {
+                    Some(set) => format!("backup {set} is kept"),
+                    None => "no backup was taken yet".to_owned(),
+                };
+                (self.shell.paint(Paint::Red, "held"), Some(format!("{reason}; {kept}")))
             }
         };
-        self.shell.note(&format!("{text}          run {run}"));
+        self.shell.note(&format!("{text}          run {}", over.run));
         standing.iter().for_each(|its| self.shell.note(&format!("  state: {its}")));
-        next.iter().for_each(|its| self.shell.note(&format!("  next: {its}")));
+        for (name, place) in over.aside {
+            self.shell.note(&format!("  aside: what was live of {name} was not removed: {place}"));
+        }
+        // An upgrade or rehearsal that went well needs no advice.
+        let well = *over.ending == Ending::Upgraded;
+        let next = over.next.iter().filter(|_| !well);
+        next.for_each(|its| self.shell.note(&format!("  next: {its}")));
     }
+}
+
+/// How a run ended.
+struct Over<'a> {
+    run: &'a str,
+    ending: &'a Ending,
+    state: &'a str,
+    backup: Option<&'a str>,
+    aside: &'a BTreeMap<Name, String>,
+    next: &'a [String],
+    lost_seconds: u64,
+    elapsed: Duration,
 }
 
 impl Listener for Screen {
@@ -151,8 +178,12 @@ impl Listener for Screen {
                 let text = format!("  decided: {choice}, because {reason}");
                 self.shell.note(&self.shell.paint(Paint::Bold, &text));
             }
-            News::Over { run, ending, lost_seconds, elapsed } => {
-                self.over(&state, run, ending, *lost_seconds, *elapsed);
+            News::Over { run, ending, state: name, backup, aside, next, lost_seconds, elapsed } => {
+                let (lost_seconds, elapsed) = (*lost_seconds, *elapsed);
+                let backup = backup.as_deref();
+                let over =
+                    Over { run, ending, state: name, backup, aside, next, lost_seconds, elapsed };
+                self.over(&state, &over);
             }
         }
     }
@@ -162,10 +193,12 @@ fn learnt(answer: &Answer) -> String {
     match answer {
         Answer::Nothing | Answer::Surveyed(_) => String::new(),
         Answer::Text(text) => text.chars().take(60).collect(),
-        Answer::BackedUp { set, bytes: sizes } => {
+        Answer::BackedUp { set, bytes: sizes, left_out } => {
             let plain = sizes.values().map(|(plain, _)| plain).sum();
             let stored = sizes.values().map(|(_, stored)| stored).sum();
-            format!("{set}  {} → {}", bytes(plain), bytes(stored))
+            let without = left_out.iter().map(|(name, why)| format!(", without {name}: {why}"));
+            let without = without.collect::<String>();
+            format!("{set}  {} → {}{without}", bytes(plain), bytes(stored))
         }
         Answer::Proven { level, figures, .. } => {
             let count: u64 = figures.iter().filter_map(|figure| figure.count).sum();

@@ -20,6 +20,7 @@ pub(crate) fn rendered(status: &Status, shell: &Shell) -> String {
                 lines.push(format!("  failed   {} (VU{:04})", failure.message, failure.code));
             }
             lines.extend(run.backup.iter().map(|set| format!("  backup   {set}")));
+            lines.extend(run.aside.iter().map(|(n, place)| format!("  aside    {n}: {place}")));
         }
     }
     lines.extend(status.holder.iter().map(|who| format!("  at work  {who}")));

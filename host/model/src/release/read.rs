@@ -8,6 +8,7 @@ use super::{
 };
 use crate::error::{Error, code};
 use crate::name::Name;
+use crate::nearest::did_you_mean;
 use crate::places::Places;
 use crate::read::{Node, Reader, Table, all, named};
 use crate::stack::PARTS_MAX;
@@ -15,6 +16,11 @@ use crate::tree::{Tree, TreeValue};
 
 /// The longest version, artifact, path or other single line.
 const LINE_BYTES_MAX: usize = 4096;
+
+/// The keys of a datastore's entry that are not the plugin's own.
+const DATASTORE_KEYS: [&str; 3] = ["schema", "migration", "migrate"];
+/// So many letters may a key differ from a known one to have been meant as it.
+const MISSPELT_BY_MAX: usize = 2;
 
 const CLASSES: [(&str, MigrationClass); 4] = [
     ("none", MigrationClass::None),
@@ -136,7 +142,21 @@ fn read_datastore(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<DatastoreR
         None => Some(None),
     };
     let entry = node.json(reader)?;
+    refuse_misspelt(&table, reader);
     Some(DatastoreRelease { schema: schema?, migration: migration?, migrate: migrate?, entry })
+}
+
+/// What else stands in an entry is for the plugin, so that any key may; but one that is nearly a
+/// known one was meant to be it, and a migration that is not seen is not carried out.
+fn refuse_misspelt(table: &Table<'_>, reader: &mut Reader<'_>) {
+    for (key, spot, _) in table.each().filter(|(key, ..)| !DATASTORE_KEYS.contains(key)) {
+        let differs_by = |known: &&str| strsim::damerau_levenshtein(key, known);
+        if DATASTORE_KEYS.iter().map(|known| differs_by(known)).any(|by| by <= MISSPELT_BY_MAX) {
+            let message =
+                format!("unknown key `{}` in `{}`", crate::pattern::shown(key), table.path);
+            reader.fault(code::UNKNOWN_KEY, spot, message, did_you_mean(key, DATASTORE_KEYS));
+        }
+    }
 }
 
 fn read_schema(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<String> {

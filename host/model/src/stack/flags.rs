@@ -127,8 +127,7 @@ fn target(component: &[&str; 2], segments: &[&str]) -> Option<Vec<String>> {
             path(&[&["secrets", name], rest].concat())
         }
         ["datastore" | "secret", ..] => return None,
-        ["releases"] => path(&["stack", "releases"]),
-        ["policy" | "backups", _, ..] => path(segments),
+        ["stack", "releases"] | ["policy" | "backups", _, ..] => path(segments),
         _ => in_component(&[&["settings"], segments].concat()),
     })
 }
@@ -281,7 +280,7 @@ mod tests {
             ("secret.api-key.env", "API_KEY"),
             ("policy.on-failure", "hold"),
             ("backups.keep.last", "2"),
-            ("releases", "./r"),
+            ("stack.releases", "./r"),
         ]);
         let file = Stack::parse(
             "format = 1\nstack = { name = \"api\", releases = \"./r\" }\n\

@@ -1,15 +1,16 @@
 //! Reads a stack from a tree, which a file or flags have made.
 
+mod checks;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::check::{Names, Reference, check_variables, check_variables_within};
+use super::check::{Names, Reference};
 use super::{
-    Ask, Backups, CHECKS_MAX, COMPONENT_WITHIN_DEFAULT, Component, DATASTORE_WITHIN_DEFAULT,
-    Datastore, KEEP_DAYS_DEFAULT, KEEP_LAST_DEFAULT, OnFailure, PARTS_MAX, PROBE_WITHIN_DEFAULT,
-    Policy, Probe, RECIPIENTS_MAX, SECRETS_MAX, SMOKE_WITHIN_DEFAULT, STACK_BYTES_MAX,
-    SecretSource, Smoke, Stack, WaveSize,
+    Backups, CHECKS_MAX, COMPONENT_WITHIN_DEFAULT, Component, DATASTORE_WITHIN_DEFAULT, Datastore,
+    KEEP_DAYS_DEFAULT, KEEP_LAST_DEFAULT, OnFailure, PARTS_MAX, Policy, RECIPIENTS_MAX, Rehearsal,
+    SECRETS_MAX, STACK_BYTES_MAX, SecretSource, Stack, WaveSize,
 };
 use crate::contract::ProofLevel;
 use crate::error::{Error, code};
@@ -20,8 +21,6 @@ use crate::tree::{Tree, TreeValue};
 
 /// The longest path, URL or other single line.
 const LINE_BYTES_MAX: usize = 4096;
-/// The status that a probe expects, if the stack does not say.
-const STATUS_DEFAULT: u16 = 200;
 /// Ten years: longer is a slip.
 const KEEP_DAYS_MAX: u32 = 3660;
 /// More sets than this are an archive, which is another tool's work.
@@ -127,19 +126,9 @@ fn read_component(
         Some(node) => read_waves(&node, reader),
         None => Some(vec![WaveSize::Percent(100)]),
     };
-    let health = match table.optional("health") {
-        Some(node) => node
-            .tables(reader, CHECKS_MAX)
-            .and_then(|probes| all(probes.into_iter().map(|probe| read_probe(probe, reader)))),
-        None => Some(Vec::new()),
-    };
-    let smoke = match table.optional("smoke") {
-        Some(node) => node
-            .tables(reader, CHECKS_MAX)
-            .and_then(|checks| all(checks.into_iter().map(|check| read_smoke(check, reader)))),
-        None => Some(Vec::new()),
-    };
-    let rehearsal = read_rehearsal(&mut table, names, reader);
+    let health = checks::read_health(&mut table, reader);
+    let smoke = checks::read_smokes(&mut table, reader);
+    let rehearsal = read_component_rehearsal(&mut table, names, reader);
     let within = match table.optional("within") {
         Some(node) => node.within(reader),
         None => Some(COMPONENT_WITHIN_DEFAULT),
@@ -150,8 +139,8 @@ fn read_component(
         settings: settings?,
         needs: needs?,
         waves: waves?,
-        health: health?,
-        smoke: smoke?,
+        health: health?.unwrap_or_default(),
+        smoke: smoke?.unwrap_or_default(),
         rehearsal: rehearsal?,
         within: within?,
     })
@@ -221,7 +210,25 @@ fn read_settings(
     Some(settings)
 }
 
-/// `rehearsal = { settings = {…} }`; the outer option is absent after a fault.
+/// `rehearsal = { settings = {…}, health = […], smoke = […] }` of a component; the outer option is
+/// absent after a fault.
+fn read_component_rehearsal(
+    table: &mut Table<'_>,
+    names: &mut Names,
+    reader: &mut Reader<'_>,
+) -> Option<Option<Rehearsal>> {
+    let Some(node) = table.optional("rehearsal") else {
+        return Some(None);
+    };
+    let mut table = node.table(reader)?;
+    let settings = read_settings(&mut table, names, reader);
+    let health = checks::read_health(&mut table, reader);
+    let smoke = checks::read_smokes(&mut table, reader);
+    table.finish(reader);
+    Some(Some(Rehearsal { settings: settings?, health: health?, smoke: smoke? }))
+}
+
+/// `rehearsal = { settings = {…} }` of a datastore; the outer option is absent after a fault.
 fn read_rehearsal(
     table: &mut Table<'_>,
     names: &mut Names,
@@ -284,99 +291,6 @@ fn read_waves(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Vec<WaveSize>>
     };
     reader.fault(code::WAVES, items.last().unwrap_or(node).tree.spot, message, help);
     None
-}
-
-fn read_probe(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Probe> {
-    let found = table.exactly_one(&["http", "command"], reader);
-    let expect = table.optional("expect");
-    let within = match table.optional("within") {
-        Some(node) => node.within(reader),
-        None => Some(PROBE_WITHIN_DEFAULT),
-    };
-    table.finish(reader);
-    let ask = match found? {
-        ("http", node) => {
-            let url = read_url(&node, reader);
-            let expected = match expect {
-                Some(node) => read_expected(&node, reader),
-                None => Some((STATUS_DEFAULT, BTreeMap::new())),
-            };
-            let (status, json) = expected?;
-            Ask::Http { url: url?, status, json }
-        }
-        (_, node) => {
-            if let Some(expect) = expect {
-                let message = "a command that is asked must exit with 0, and has no `expect`";
-                let help = "take `expect` away, or ask by `http`";
-                reader.fault(code::ONE_OF, expect.tree.spot, message, help);
-            }
-            let command = node.command(reader)?;
-            check_variables_within(&node, reader);
-            Ask::Command { command }
-        }
-    };
-    Some(Probe { ask, within: within? })
-}
-
-fn read_url(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<String> {
-    let url = node.line(reader, LINE_BYTES_MAX)?;
-    check_variables(node, &url, reader);
-    if url.starts_with("http://") || url.starts_with("https://") || url.starts_with("${") {
-        return Some(url);
-    }
-    node.wrong_value(reader, "the URL is not absolute", "begin with `http://` or `https://`");
-    None
-}
-
-fn read_expected(
-    node: &Node<'_>,
-    reader: &mut Reader<'_>,
-) -> Option<(u16, BTreeMap<String, Value>)> {
-    let mut table = node.table(reader)?;
-    let status = match table.optional("status") {
-        Some(node) => node.number(reader, 100, 599).and_then(|status| u16::try_from(status).ok()),
-        None => Some(STATUS_DEFAULT),
-    };
-    let json = match table.optional("json") {
-        Some(node) => read_pointers(&node, reader),
-        None => Some(BTreeMap::new()),
-    };
-    table.finish(reader);
-    Some((status?, json?))
-}
-
-fn read_pointers(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<BTreeMap<String, Value>> {
-    let table = node.table(reader)?;
-    let mut pointers = BTreeMap::new();
-    let mut good = true;
-    for (pointer, spot, node) in table.each() {
-        if !pointer.is_empty() && !pointer.starts_with('/') {
-            let shown = crate::pattern::shown(pointer);
-            let message = format!("`{shown}` is no JSON pointer");
-            let help = format!("begin with a slash: \"/{shown}\"");
-            reader.fault(code::WRONG_VALUE, spot, message, help);
-            good = false;
-        }
-        check_variables_within(&node, reader);
-        match node.json(reader) {
-            Some(value) => drop(pointers.insert(pointer.to_owned(), value)),
-            None => good = false,
-        }
-    }
-    good.then_some(pointers)
-}
-
-fn read_smoke(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Smoke> {
-    let run = table.required("run", reader).and_then(|node| {
-        check_variables_within(&node, reader);
-        node.command(reader)
-    });
-    let within = match table.optional("within") {
-        Some(node) => node.within(reader),
-        None => Some(SMOKE_WITHIN_DEFAULT),
-    };
-    table.finish(reader);
-    Some(Smoke { run: run?, within: within? })
 }
 
 fn read_secrets(

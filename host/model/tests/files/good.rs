@@ -61,7 +61,9 @@ fn a_whole_stack_is_read() {
         core.settings,
         json!({"namespace": "mc", "since": "2026-05-02", "deep": {"list": [1, 2.5, true, "x"]}})
     );
-    assert_eq!(core.rehearsal, Some(json!({"namespace": "copy"})));
+    let copy = core.rehearsal.as_ref().unwrap();
+    assert_eq!(copy.settings, json!({"namespace": "copy"}));
+    assert_eq!((&copy.health, &copy.smoke), (&None, &None));
     let Ask::Http { status, json, .. } = &core.health[0].ask else { panic!("{:?}", core.health) };
     assert_eq!((*status, json.len(), core.health[0].within.as_secs()), (204, 2, 120));
     assert_eq!(core.smoke[0].within.as_secs(), 300);

@@ -1,7 +1,8 @@
 //! Wrong stack files.
 
+use model::Problem;
+use model::error::{FAULTS_MAX, code};
 use model::stack::{CHECKS_MAX, PARTS_MAX, RECIPIENTS_MAX, SECRETS_MAX, STACK_BYTES_MAX, Stack};
-use model::{Problem, error::code};
 
 use crate::{Wrong, refuse};
 
@@ -49,6 +50,16 @@ fn a_wrong_head_is_refused() {
         ("format = 1\nstack.name = \"s\"\ncomponents = »[]", 5, "expected a table in `components`"),
     ];
     refuse("", CASES, Stack::parse);
+}
+
+#[test]
+fn as_many_faults_are_told_as_are_allowed_and_not_one_more() {
+    for wrong in [FAULTS_MAX, FAULTS_MAX + 1] {
+        let keys: String = (0..wrong).map(|number| format!("key-{number} = 1\n")).collect();
+        let text = format!("format = 1\nstack.name = \"s\"\ncomponents.a.plugin = \"p\"\n{keys}");
+        let error = Stack::parse(&text, "f").unwrap_err();
+        assert_eq!(error.faults().len(), FAULTS_MAX);
+    }
 }
 
 /// A good stack, to which each case below adds what is wrong.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::act::{Answer, Purpose};
+use engine::act::{Answer, Failure, Purpose};
 use engine::machine::{Effect, Machine};
 use engine::plan::{Intent, Plan};
 use model::Name;
@@ -23,7 +23,11 @@ pub struct ProvenSet {
     _proofs: Vec<Proven>,
 }
 
+/// What the ids of sets end with that a run makes; they begin with the run's own id.
+pub(crate) const SET_SUFFIXES: [&str; 3] = ["before", "failed", "replaced"];
+
 /// What a set is to be made of.
+#[derive(Clone)]
 pub(crate) struct SetRequest<'a> {
     pub(crate) id: SetId,
     pub(crate) purpose: vault::Purpose,
@@ -32,6 +36,19 @@ pub(crate) struct SetRequest<'a> {
     pub(crate) target: &'a Target,
     pub(crate) key: &'a str,
     pub(crate) within: std::time::Duration,
+}
+
+/// Why a set was not taken.
+pub(crate) struct Untaken {
+    /// The datastore that could not be backed up, if it was one.
+    pub(crate) datastore: Option<Name>,
+    pub(crate) trouble: Trouble,
+}
+
+impl<T: Into<Trouble>> From<T> for Untaken {
+    fn from(trouble: T) -> Self {
+        Self { datastore: None, trouble: trouble.into() }
+    }
 }
 
 impl Worker {
@@ -67,9 +84,11 @@ impl Worker {
 
     /// The id of a set of this run.
     pub(crate) fn set_id(&self, purpose: Purpose) -> Result<SetId, Trouble> {
+        let [before, failed, replaced] = SET_SUFFIXES;
         let suffix = match purpose {
-            Purpose::BeforeUpgrade => "before",
-            Purpose::FailedState => "failed",
+            Purpose::BeforeUpgrade => before,
+            Purpose::FailedState => failed,
+            Purpose::BeforeRestore => replaced,
         };
         Ok(SetId::parse(&format!("{}-{suffix}", self.run))?)
     }
@@ -83,22 +102,45 @@ impl Worker {
         machine: &Machine,
     ) -> Result<Answer, Trouble> {
         let plan = machine.plan();
-        let set = self
-            .take_set(SetRequest {
-                id: self.set_id(purpose)?,
-                purpose: set_purpose(plan, purpose),
-                release: &plan.from,
-                names,
-                target: &effect.step.target,
-                key: &self.key(effect),
-                within: effect.step.within,
-            })
-            .await?;
-        Ok(backed_up(&set))
+        let request = SetRequest {
+            id: self.set_id(purpose)?,
+            purpose: set_purpose(plan, purpose),
+            release: &plan.from,
+            names,
+            target: &effect.step.target,
+            key: &self.key(effect),
+            within: effect.step.within,
+        };
+        if purpose == Purpose::BeforeRestore {
+            return self.keep(request).await;
+        }
+        let set = self.take_set(request).await.map_err(|untaken| untaken.trouble)?;
+        Ok(backed_up(&set, BTreeMap::new()))
+    }
+
+    /// Takes a set of all that can be read. What cannot is left out: the restore that follows sets
+    /// it aside, and does not remove it then.
+    async fn keep(&self, request: SetRequest<'_>) -> Result<Answer, Trouble> {
+        let mut names = request.names.to_vec();
+        let mut left_out = BTreeMap::new();
+        loop {
+            let one = SetRequest { names: &names, ..request.clone() };
+            let untaken = match self.take_set(one).await {
+                Ok(set) => return Ok(backed_up(&set, left_out)),
+                Err(untaken) => untaken,
+            };
+            match (untaken.datastore, untaken.trouble) {
+                (Some(name), Trouble::Failed(failure)) if names.len() > 1 => {
+                    names.retain(|other| *other != name);
+                    left_out.insert(name, sentence(&failure));
+                }
+                (_, trouble) => return Err(trouble),
+            }
+        }
     }
 
     /// Takes a set and publishes it; nothing is published unless everything went well.
-    pub(crate) async fn take_set(&self, request: SetRequest<'_>) -> Result<BackupSet, Trouble> {
+    pub(crate) async fn take_set(&self, request: SetRequest<'_>) -> Result<BackupSet, Untaken> {
         self.vault.discard_partial(&request.id)?;
         let set = self.vault.begin(SetHeader {
             id: request.id.clone(),
@@ -111,13 +153,15 @@ impl Worker {
         let set = Arc::new(set);
         let mut contents = BTreeMap::new();
         for name in request.names {
-            let record = self.take_one(&request, &set, name).await?;
+            let record = self.take_one(&request, &set, name).await;
+            let record = record
+                .map_err(|trouble| Untaken { datastore: Some(name.clone()), trouble })?;
             contents.insert(name.to_string(), record);
         }
         let set = Arc::try_unwrap(set).map_err(|_| {
             failed(failures::BACKUP, "an artifact of the backup is still being written")
         })?;
-        blocking(move || set.publish(contents)).await
+        Ok(blocking(move || set.publish(contents)).await?)
     }
 
     /// Proves this run's backup of a datastore, and records it. The plugin's claim is compared
@@ -133,9 +177,33 @@ impl Worker {
             Some(id) => SetId::parse(id)?,
             None => self.set_id(Purpose::BeforeUpgrade)?,
         };
+        if machine.plan().restore_from.is_some()
+            && let Some(known) = self.proven_before(&id, name, level).await?
+        {
+            return Ok(known);
+        }
         let key = self.key(effect);
         let call = self.call(effect, name, &key);
         self.prove_set(&id, name, level, &call).await
+    }
+
+    /// A proof that was recorded well enough needs no second one on a stack that may be broken:
+    /// reading every byte shows that nothing has happened to the backup since.
+    async fn proven_before(
+        &self,
+        id: &SetId,
+        name: &Name,
+        level: ProofLevel,
+    ) -> Result<Option<Answer>, Trouble> {
+        let set = self.vault.set(id)?;
+        let reached = self.vault.proof_level(&set, name.as_str())?;
+        if reached < level {
+            return Ok(None);
+        }
+        let figures = set.datastore(name.as_str())?.figures.clone();
+        let (vault, datastore) = (self.vault.clone(), name.to_string());
+        blocking(move || vault.verify_bytes(&set, &datastore)).await?;
+        Ok(Some(Answer::Proven { level: reached, figures, answers: Vec::new() }))
     }
 
     /// Proves a set's backup of a datastore, and records it.
@@ -151,6 +219,7 @@ impl Worker {
         let operation = self.platform.operation(call)?;
         let session = self.changing(self.artifacts_of(&set, name));
         let plugin = self.platform.plugin(name)?;
+        self.vault.forget_reads(id, name.as_str());
         let proven = plugin.backup_prove(&session, &operation, level, &record.state).await;
         let proof = proven.map_err(|error| {
             let message = format!("backup {id} of {name} could not be proven at level {level}");
@@ -167,7 +236,16 @@ impl Worker {
             answers: proof.answers.clone(),
         };
         match self.vault.record_proof(id, name.as_str(), recorded.clone()) {
-            // A plugin may claim to have checked what it never read; then it is read now.
+            // Nobody but the plugin could have restored it, and it never had the bytes.
+            Err(error @ vault::Error::NotRead { .. }) if level == ProofLevel::Restored => {
+                return Err(Trouble::Failed(Failure {
+                    code: failures::PROOF,
+                    message: format!("backup {id} of {name} was never restored to prove it"),
+                    causes: vec![error.to_string()],
+                    unknown: false,
+                }));
+            }
+            // That every byte can be read is a fact that the host finds out itself.
             Err(vault::Error::NotRead { .. }) => {
                 let (vault, set, datastore) = (self.vault.clone(), set, name.to_string());
                 blocking(move || vault.verify_bytes(&set, &datastore)).await?;
@@ -179,9 +257,13 @@ impl Worker {
     }
 
     /// A set of this run that was published, as the journal has it.
-    pub(crate) fn published(&self, purpose: Purpose) -> Result<Option<Answer>, Trouble> {
+    pub(crate) fn published(
+        &self,
+        purpose: Purpose,
+        names: &[Name],
+    ) -> Result<Option<Answer>, Trouble> {
         match self.vault.set(&self.set_id(purpose)?) {
-            Ok(set) => Ok(Some(backed_up(&set))),
+            Ok(set) => Ok(Some(backed_up(&set, left_out(&set, names)))),
             Err(vault::Error::NoSet { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -244,19 +326,30 @@ impl Worker {
 
 fn set_purpose(plan: &Plan, purpose: Purpose) -> vault::Purpose {
     match (purpose, &plan.intent) {
-        (Purpose::FailedState, _) => vault::Purpose::FailedState,
+        (Purpose::FailedState | Purpose::BeforeRestore, _) => vault::Purpose::FailedState,
         (Purpose::BeforeUpgrade, Intent::Rehearsal) => vault::Purpose::Rehearsal,
         (Purpose::BeforeUpgrade, _) => vault::Purpose::BeforeUpgrade,
     }
 }
 
-fn backed_up(set: &BackupSet) -> Answer {
+fn backed_up(set: &BackupSet, left_out: BTreeMap<Name, String>) -> Answer {
     let sizes = set.record().datastores.iter().filter_map(|(name, record)| {
         let bytes = record.artifacts.iter().map(|artifact| artifact.bytes).sum();
         let stored = record.artifacts.iter().map(|artifact| artifact.bytes_stored).sum();
         Some((Name::parse(name).ok()?, (bytes, stored)))
     });
-    Answer::BackedUp { set: set.id().to_string(), bytes: sizes.collect() }
+    Answer::BackedUp { set: set.id().to_string(), bytes: sizes.collect(), left_out }
+}
+
+/// What a published set lacks of what it was to hold; why, the process that died knew.
+fn left_out(set: &BackupSet, names: &[Name]) -> BTreeMap<Name, String> {
+    let held = &set.record().datastores;
+    let lacking = names.iter().filter(|name| !held.contains_key(name.as_str()));
+    lacking.map(|name| (name.clone(), "it could not be read".to_owned())).collect()
+}
+
+fn sentence(failure: &Failure) -> String {
+    failure.causes.first().unwrap_or(&failure.message).clone()
 }
 
 /// Runs what blocks for long away from the executor, so that the lease is renewed meanwhile.

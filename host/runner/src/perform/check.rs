@@ -28,20 +28,24 @@ impl Worker {
     /// Runs every preflight, and fails with all that do not pass.
     pub(super) async fn check(&self, plan: &Plan) -> Result<Answer, Trouble> {
         let preflights = self.platform.preflights(&self.vault, plan).await?;
-        let faults: Vec<String> = preflights
-            .iter()
-            .filter_map(|its| its.fault.as_ref().map(|fault| format!("{}: {fault}", its.name)))
-            .collect();
-        if !faults.is_empty() {
-            return Err(Trouble::Failed(Failure {
-                code: failures::PREFLIGHT,
-                message: format!("{} of {} preflights failed", faults.len(), preflights.len()),
-                causes: faults,
-                unknown: false,
-            }));
+        if let Some(failure) = refused(&preflights) {
+            return Err(Trouble::Failed(failure));
         }
         Ok(Answer::Measured(preflights.into_iter().map(measurement).collect()))
     }
+}
+
+/// The failure that preflights amount to; nothing if all pass.
+#[must_use]
+pub fn refused(preflights: &[Preflight]) -> Option<Failure> {
+    let fault = |its: &Preflight| its.fault.as_ref().map(|fault| format!("{}: {fault}", its.name));
+    let causes: Vec<String> = preflights.iter().filter_map(fault).collect();
+    (!causes.is_empty()).then(|| Failure {
+        code: failures::PREFLIGHT,
+        message: format!("{} of {} preflights failed", causes.len(), preflights.len()),
+        causes,
+        unknown: false,
+    })
 }
 
 impl Platform {

@@ -11,7 +11,7 @@ use crate::record::Ran;
 use crate::writer::Writer;
 
 /// The most commands that are kept of one effect; the journal's record must stay small.
-pub const COMMANDS_MAX: usize = 200;
+const COMMANDS_MAX: usize = 200;
 
 /// Hears what a plugin does during an effect.
 pub struct Ear {
@@ -46,11 +46,9 @@ impl Observer for Ear {
 
     fn command_starting(&self, command: &CommandStart) -> Result<(), String> {
         let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        if commands.len() < COMMANDS_MAX {
+        if let Some(index) = keep(&mut commands, &command.arguments) {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.insert(command.number, commands.len());
-            let argv = command.arguments.clone();
-            commands.push(Ran { argv, exit: String::new(), milliseconds: 0 });
+            running.insert(command.number, index);
         }
         Ok(())
     }
@@ -68,5 +66,30 @@ impl Observer for Ear {
     fn file_changing(&self, edit: &FileEdit) -> Result<(), String> {
         let kept = self.writer.append(&self.run, "file-edit", edit);
         kept.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// Keeps a command that begins, and says where; nothing when there are enough.
+fn keep(commands: &mut Vec<Ran>, arguments: &[String]) -> Option<usize> {
+    let index = commands.len();
+    (index < COMMANDS_MAX).then(|| {
+        let argv = arguments.to_vec();
+        commands.push(Ran { argv, exit: String::new(), milliseconds: 0 });
+        index
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COMMANDS_MAX, keep};
+
+    #[test]
+    fn as_many_commands_are_kept_as_are_allowed_and_not_one_more() {
+        let mut commands = Vec::new();
+        for number in 0..COMMANDS_MAX {
+            assert_eq!(keep(&mut commands, &[number.to_string()]), Some(number));
+        }
+        assert_eq!(keep(&mut commands, &["one more".to_owned()]), None);
+        assert_eq!(commands.len(), COMMANDS_MAX);
     }
 }

@@ -10,18 +10,18 @@ use crate::health::Patience;
 use crate::platform::Releases;
 
 impl Worker {
-    /// Waits until a component is well at a version.
+    /// Waits until a component is well, at a version if it is known which.
     pub(super) async fn verify(
         &self,
         effect: &Effect,
         name: &Name,
-        version: &str,
+        version: Option<&str>,
     ) -> Result<Answer, Trouble> {
-        let releases = Releases { version: Some(version), ..self.releases() };
+        let releases = Releases { version, ..self.releases() };
         let patience = Patience::For(effect.step.within);
         let target = &effect.step.target;
         self.platform
-            .healthy(name, target, Some(version), releases, patience)
+            .healthy(name, target, version, releases, patience)
             .await
             .map(Answer::Measured)
     }
@@ -29,9 +29,9 @@ impl Worker {
     /// Runs a component's checks from end to end, once.
     pub(super) async fn smoke(&self, effect: &Effect, name: &Name) -> Result<Answer, Trouble> {
         let its = self.platform.project.stack.components.get(name);
-        let checks = its.map(|its| its.smoke.clone()).unwrap_or_default();
+        let checks = its.map(|its| its.smoke_on(&effect.step.target)).unwrap_or_default();
         let variables = self.platform.variables(&effect.step.target, self.releases());
-        for check in &checks {
+        for check in checks {
             let ran = self
                 .platform
                 .command(&check.run, &variables, check.within, &self.key(effect))

@@ -1,7 +1,8 @@
 //! `artifact`: names, sizes and digests of a backup's artifacts, and their first bytes.
 //!
-//! Threat: a plugin that carries a backup out, or reads another datastore's. It sees the
-//! artifacts of one datastore of one set, and of each at most its first 64 KiB.
+//! Threats: a plugin that carries a backup out, or reads another datastore's; a secret that was
+//! backed up. It sees the artifacts of one datastore of one set (whose content its own tools show
+//! it anyway), has nowhere to carry them, and is given no piece that holds a secret.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use super::vault_denial;
 use crate::artifacts::{Artifacts, BackupRead};
 use crate::bindings::host::vaultup::plugin::artifact as wit;
 use crate::bindings::host::vaultup::plugin::types::Error as PluginError;
-use crate::limits::HEAD_BYTES_MAX;
-use crate::state::{Denial, Granting, State, denied, told};
+use crate::limits::{HEAD_BYTES_MAX, NEXT_BYTES_MAX, SECRET_OVERLAP_BYTES};
+use crate::state::{Denial, Facts, Granting, State, denied, told};
 
 /// What is read at once while an artifact is checked.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -67,6 +68,55 @@ impl wit::Host for State {
         });
         let head = head.await?;
         Ok(super::without_secrets(&facts.session.redactor, head))
+    }
+
+    async fn next(&mut self, name: String, bytes_max: u32) -> Granting<Vec<u8>> {
+        let backup = self.backup()?;
+        let wanted = bytes_max.clamp(1, NEXT_BYTES_MAX) as usize;
+        let reading = self.reading.take().filter(|reading| reading.name == name);
+        let facts = Arc::clone(&self.facts);
+        let read = facts.beside(move |facts| {
+            let mut reading = match reading {
+                Some(reading) => reading,
+                None => Reading::begin(&backup, name)?,
+            };
+            let piece = reading.next(facts, wanted)?;
+            Ok((reading, piece))
+        });
+        let (reading, piece) = read.await?;
+        // After its end the next one begins anew.
+        self.reading = (!piece.is_empty()).then_some(reading);
+        Ok(piece)
+    }
+}
+
+/// An artifact that a guest reads from its beginning to its end.
+pub(crate) struct Reading {
+    name: String,
+    reader: Box<dyn Read + Send>,
+    /// The end of what was given last.
+    tail: Vec<u8>,
+}
+
+impl Reading {
+    fn begin(backup: &BackupRead, name: String) -> Granting<Self> {
+        let reader = backup.open(&name).map_err(vault_denial)?;
+        Ok(Self { name, reader, tail: Vec::new() })
+    }
+
+    fn next(&mut self, facts: &Facts, wanted: usize) -> Granting<Vec<u8>> {
+        let mut piece = Vec::with_capacity(wanted);
+        let mut reader = self.reader.by_ref().take(wanted as u64);
+        reader.read_to_end(&mut piece).map_err(read_denial)?;
+        self.tail.extend_from_slice(&piece);
+        if super::holds_secret(&facts.session.redactor, &self.tail) {
+            return Err(denied(
+                "the backup holds the value of a secret: the plugin may not read it",
+            ));
+        }
+        let kept = self.tail.len().saturating_sub(SECRET_OVERLAP_BYTES);
+        self.tail.drain(..kept);
+        Ok(piece)
     }
 }
 

@@ -61,7 +61,7 @@ impl contract::clock::Host for State {
     }
 
     async fn pause(&mut self, milliseconds: u64) -> Granting<()> {
-        let wanted = Duration::from_millis(milliseconds.min(PAUSE_MS_MAX));
+        let wanted = pause_of(milliseconds);
         let remaining = self.facts.remaining();
         if self.pauses_refused > 0 {
             // It was told, and does not stop: it is not to spin until it is thrown away.
@@ -79,5 +79,23 @@ impl contract::clock::Host for State {
                 false => Ok(()),
             },
         }
+    }
+}
+
+/// How long a pause is that a plugin asks for: what is longer is cut.
+fn pause_of(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds.min(PAUSE_MS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PAUSE_MS_MAX, pause_of};
+
+    #[test]
+    fn a_pause_past_the_longest_is_cut_to_it() {
+        for milliseconds in [PAUSE_MS_MAX, PAUSE_MS_MAX + 1, u64::MAX] {
+            assert_eq!(pause_of(milliseconds).as_millis(), PAUSE_MS_MAX.into());
+        }
+        assert_eq!(pause_of(PAUSE_MS_MAX - 1).as_millis(), (PAUSE_MS_MAX - 1).into());
     }
 }

@@ -1,10 +1,11 @@
 //! What calls do to the world, and who is told of it: commands, files, artifacts, the fence.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use model::contract::{PluginError, ProofLevel, Wave};
+use model::contract::{Consistency, PluginError, ProofLevel, Wave};
 use model::manifest::Class;
 use sandbox::{Artifacts, BackupRead, BackupTaken, FileAct, Mode};
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ use crate::support::{Place, evil};
 /// A vault of its own.
 pub(crate) struct Backups {
     _scratch: TempDir,
-    vault: Vault,
+    pub(crate) vault: Vault,
 }
 
 impl Backups {
@@ -28,7 +29,21 @@ impl Backups {
 
     /// Begins a set of the datastore `store`.
     pub(crate) fn begin(&self) -> BackupTaken {
-        BackupTaken::new(Arc::new(self.writer("set-1")), "store")
+        self.begin_named("set-1")
+    }
+
+    /// The same, under a name of its own.
+    pub(crate) fn begin_named(&self, id: &str) -> BackupTaken {
+        BackupTaken::new(Arc::new(self.writer(id)), "store")
+    }
+
+    /// A published set of the datastore `store` with one artifact.
+    pub(crate) fn with_artifact(&self, name: &str, content: &[u8]) -> BackupSet {
+        let writer = self.writer("set-1");
+        let mut artifact = writer.artifact("store", name).unwrap();
+        artifact.write_all(content).unwrap();
+        let written = vec![artifact.finish().unwrap()];
+        writer.publish(BTreeMap::from([("store".to_owned(), record_of(written))])).unwrap()
     }
 
     fn writer(&self, id: &str) -> SetWriter {
@@ -44,6 +59,21 @@ impl Backups {
     }
 }
 
+/// What is recorded of a datastore whose plugin measured nothing.
+fn record_of(artifacts: Vec<vault::ArtifactRecord>) -> DatastoreRecord {
+    DatastoreRecord {
+        plugin: evil().digest().to_owned(),
+        schema_version: None,
+        schema_fingerprint: None,
+        proof_wanted: ProofLevel::Checked,
+        artifacts,
+        figures: Vec::new(),
+        consistency: Consistency::OneMoment,
+        taken_at: jiff::Timestamp::UNIX_EPOCH,
+        state: serde_json::json!({}),
+    }
+}
+
 /// Takes a backup with the plugin and publishes it as the runner does.
 async fn take(backups: &Backups) -> (BackupSet, serde_json::Value) {
     let mut place = Place::changing();
@@ -55,15 +85,10 @@ async fn take(backups: &Backups) -> (BackupSet, serde_json::Value) {
     let written = into.written();
     assert_eq!(written.iter().map(|one| one.bytes).collect::<Vec<_>>(), [4]);
     let record = DatastoreRecord {
-        plugin: evil().digest().to_owned(),
-        schema_version: None,
-        schema_fingerprint: None,
-        proof_wanted: ProofLevel::Checked,
-        artifacts: written,
         figures: taken.figures,
         consistency: taken.consistency,
-        taken_at: jiff::Timestamp::UNIX_EPOCH,
         state: taken.state.clone(),
+        ..record_of(written)
     };
     drop((into, place));
     let writer = Arc::into_inner(writer).unwrap();

@@ -9,6 +9,7 @@ use sandbox::limits::{BUSY_MS_MAX, DEADLINE_GRACE_MS, LOG_BYTES_MAX, PROGRESS_RE
 use sandbox::{CallError, Limit};
 use serde_json::json;
 
+use crate::grants::figure;
 use crate::support::{CANARY, Place, evil};
 
 /// How an act has to end.
@@ -29,7 +30,7 @@ enum End {
 }
 
 /// Every act of the plugin and how it ends.
-const ACTS: [(&str, End); 31] = [
+const ACTS: [(&str, End); 34] = [
     ("none", End::Lies),
     ("loop", End::Limit(Limit::Busy)),
     ("copy", End::Deadline),
@@ -55,12 +56,16 @@ const ACTS: [(&str, End); 31] = [
     ("forge-log", End::SeesNothing),
     ("secret-search", End::SeesNothing),
     ("secret-echo", End::SeesNothing),
+    ("secret-header", End::SeesNothing),
     ("secret-other", End::Contained),
     ("artifact", End::Contained),
     ("http", End::Contained),
     ("change-quietly", End::Contained),
+    // Nothing is asked for; what is asked of limits is in `limits.rs`.
+    ("amount", End::Lies),
     ("lie-proof", End::Lies),
     ("lie-take", End::Lies),
+    ("lie-apply", End::Lies),
     ("lie-done", End::Lies),
     ("none", End::Lies),
 ];
@@ -89,7 +94,7 @@ fn every_act_of_the_hostile_plugin_is_contained_and_a_good_call_works_after_it()
         runtime.block_on(good_call());
     }
     let contained = ACTS.len() - escaped.len();
-    writeln!(std::io::stderr(), "contained {contained} / {}", ACTS.len()).unwrap();
+    figure(&format!("hostile acts with every grant: contained {contained}/{}", ACTS.len()));
     assert!(escaped.is_empty(), "{escaped:#?}");
 }
 

@@ -9,7 +9,9 @@ extern crate vaultup_sandbox as sandbox;
 mod cold;
 mod compiling;
 mod effects;
+mod grants;
 mod hostile;
+mod limits;
 mod rules;
 mod support;
 

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use blake3::Hasher;
 use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags, Stat};
@@ -120,7 +120,7 @@ impl<'a> Tape<'a> {
         directory: &OwnedFd,
         name: &std::ffi::OsStr,
         above: &Stat,
-        path: &PathBuf,
+        path: &Path,
         depth: usize,
     ) -> Result<(), Error> {
         let failed = |error: rustix::io::Errno| io_failed(path, "measured", error.into());
@@ -205,5 +205,31 @@ impl<'a> Tape<'a> {
     fn text(&mut self, text: &[u8]) {
         self.hasher.update(&(text.len() as u64).to_le_bytes());
         self.hasher.update(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+
+    use super::{TREE_ENTRIES_MAX, names};
+    use crate::error::Error;
+
+    /// A million files take minutes to make, so that the limit is a smaller one here.
+    #[test]
+    fn a_directory_is_taken_up_to_its_limit_of_entries_and_not_one_further() {
+        let scratch = tempfile::tempdir().unwrap();
+        for index in 0..3 {
+            File::create(scratch.path().join(index.to_string())).unwrap();
+        }
+        let directory = OwnedFd::from(File::open(scratch.path()).unwrap());
+        for entries_max in [TREE_ENTRIES_MAX, 3] {
+            assert_eq!(names(&directory, scratch.path(), entries_max).unwrap().len(), 3);
+        }
+        let error = names(&directory, scratch.path(), 2).unwrap_err();
+        assert!(matches!(error, Error::TooManyEntries { entries_max: 2, .. }), "{error}");
     }
 }

@@ -148,6 +148,12 @@ fn a_level_above_one_needs_that_every_artifact_was_read_to_its_end_in_this_proce
     }
     assert_eq!(x.read(&mut content).unwrap(), 0);
     fresh.record_proof(set.id(), "d", proof_of(ProofLevel::Restored)).unwrap();
+    // What was read for that proof says nothing of the next one.
+    fresh.forget_reads(set.id(), "other");
+    fresh.record_proof(set.id(), "d", proof_of(ProofLevel::Restored)).unwrap();
+    fresh.forget_reads(set.id(), "d");
+    let error = fresh.record_proof(set.id(), "d", proof_of(ProofLevel::Restored)).unwrap_err();
+    assert!(matches!(error, Error::NotRead { .. }), "{error:?}");
 }
 
 #[test]

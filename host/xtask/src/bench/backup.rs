@@ -1,10 +1,18 @@
 //! A backup of a folder over what a runbook would type: `tar | zstd | age > file`, then `sync`.
 //!
-//! Both read the same files from the page cache, compress, encrypt for one recipient, and end when
-//! the bytes are on the disk. vaultup also hashes what it writes and reads it back. The disk is
-//! clean before each measurement. Throughput is bytes read over time, so the ratio of throughputs
-//! is the ratio of times the other way round; above 1, vaultup is faster. Memory is the most that
-//! the vaultup process ever had resident.
+//! Three things in turns, over the same files, which lie in the page cache, on a disk that has
+//! nothing left to write, each until its bytes are on the disk:
+//!
+//! - the pipe
+//! - the same `tar` into vaultup's vault, which compresses at zstd's same level, encrypts for one
+//!   recipient, hashes what goes in and what comes out, makes a set durable and reads every byte of
+//!   it back: `backup-throughput-ratio`, above 1 if it is faster than the pipe
+//! - `vaultup backup create`, the whole command with its plugin, without a proof beyond reading
+//!   back: `backup-command-ratio`. It reads the files twice more than the pipe, before and after,
+//!   to show that nobody changed them while they were copied.
+//!
+//! Throughput is bytes read over time, so the ratio of throughputs is the ratio of times the other
+//! way round. Memory is the most that either vaultup process ever had resident.
 //!
 //! Half of the data is text that compresses well, half is random and does not compress.
 
@@ -13,31 +21,41 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use stage::Programs;
 
-use super::statistics::{in_turns, median_ms, median_ratio};
+use super::statistics::{described, in_turns, median_ms, median_ratio};
+use super::tools::{self, Key};
 use super::{Figures, data};
 use crate::process::{self, Measured};
 use crate::screen;
 use crate::workspace::Workspace;
 
 const MEBIBYTE: u64 = 1024 * 1024;
-/// What the pipe is made of, with the Debian package that brings it.
-const TOOLS: &[(&str, &str)] =
-    &[("tar", "tar"), ("zstd", "zstd"), ("age", "age"), ("age-keygen", "age"), ("bash", "bash")];
 /// The pipe; folder, recipient and file are its arguments.
 const PIPE: &str = "set -euo pipefail
 tar -C \"$1\" -cf - . | zstd --quiet | age --encrypt --recipient \"$2\" > \"$3\"
 sync";
-/// vaultup's side: an example of `vault` that streams its standard input into a backup set, with
-/// all that makes the set durable and known to be readable.
-const OURS: &str = "examples/throughput";
+/// The vault: an example of that crate streams its standard input into a backup set.
+const VAULT: &str = "examples/throughput";
+/// What `vaultup backup create` backs up: one folder.
+const STACK_FILE: &str = "format = 1
+
+[stack]
+name = \"bench\"
+
+[datastores.source]
+plugin = \"files\"
+proof = 0
+settings = { path = \"source\" }
+";
 
 /// One size.
 struct Size {
     bytes: u64,
     rounds: usize,
     ratio: &'static str,
+    command_ratio: &'static str,
     rate: &'static str,
     memory: &'static str,
 }
@@ -47,6 +65,7 @@ pub(super) fn of_256_mebibytes(workspace: &Workspace) -> Result<Figures> {
         bytes: 256 * MEBIBYTE,
         rounds: 7,
         ratio: "backup-throughput-ratio-256m",
+        command_ratio: "backup-command-ratio-256m",
         rate: "backup-mib-per-second-256m",
         memory: "backup-memory-mib-256m",
     };
@@ -58,6 +77,7 @@ pub(super) fn of_4_gibibytes(workspace: &Workspace) -> Result<Figures> {
         bytes: 4096 * MEBIBYTE,
         rounds: 3,
         ratio: "backup-throughput-ratio-4g",
+        command_ratio: "backup-command-ratio-4g",
         rate: "backup-mib-per-second-4g",
         memory: "backup-memory-mib-4g",
     };
@@ -65,98 +85,100 @@ pub(super) fn of_4_gibibytes(workspace: &Workspace) -> Result<Figures> {
 }
 
 fn measure(workspace: &Workspace, size: &Size) -> Result<Figures> {
-    install_tools()?;
-    let folder = workspace.scratch("bench/backup");
-    let source = folder.join(format!("source-{}m", size.bytes / MEBIBYTE));
-    data::write(&source, size.bytes)?;
-    let recipient = recipient(&folder)?;
-    let output = folder.join("output");
-    let ours = || {
-        empty(&output)?;
-        let mut tar = Command::new("tar");
-        let mut tar =
-            tar.arg("-C").arg(&source).args(["-cf", "-", "."]).stdout(Stdio::piped()).spawn()?;
-        let files = tar.stdout.take().context("`tar` has no stdout")?;
-        let mut command = Command::new(workspace.program(OURS));
-        let measured = process::measured(command.arg("-").arg(output.join("vault")), files.into())?;
-        ensure!(tar.wait()?.success(), "`tar` failed");
-        report("vaultup", &measured, &output)
-    };
-    let theirs = || {
-        empty(&output)?;
-        let mut command = Command::new("bash");
-        command.args(["-c", PIPE, "pipe"]).arg(&source).arg(&recipient).arg(output.join("file"));
-        report("pipe", &process::measured(&mut command, Stdio::null())?, &output)
-    };
-    in_turns(1, ours, theirs)?;
-    let (ours, theirs) = in_turns(size.rounds, ours, theirs)?;
-    let memory_bytes = ours.iter().map(|one| one.memory_bytes_max).max().unwrap_or_default();
-    let (ours, theirs) = (durations(&ours), durations(&theirs));
-    let (our_seconds, their_seconds) = (median_ms(&ours) / 1_000.0, median_ms(&theirs) / 1_000.0);
-    let rounds = size.rounds;
-    screen::say(format_args!("medians of {rounds} each: {our_seconds:.2} s, {their_seconds:.2} s"));
+    tools::install()?;
+    let folder = workspace.empty_scratch("bench/backup")?;
+    let bench = Bench::prepare(workspace, &folder, size.bytes)?;
+    let (vault, command, pipe) = (|| bench.vault(), || bench.command(), || bench.pipe());
+    let [vault, command, pipe] = in_turns(size.rounds, [&vault, &command, &pipe])?;
+    fs::remove_dir_all(folder)?;
+    let memory = vault.iter().chain(&command).map(|one| one.memory_bytes_max).max();
+    let [vault, command, pipe] = [&vault, &command, &pipe].map(|all| durations(all));
+    let shown = [&vault, &command, &pipe].map(|all| described(all));
+    let [shown_vault, shown_command, shown_pipe] = shown;
+    screen::say(format_args!("vault {shown_vault}"));
+    screen::say(format_args!("`backup create` {shown_command}"));
+    screen::say(format_args!("pipe {shown_pipe}"));
     Ok(Figures::from([
-        (size.ratio, median_ratio(&theirs, &ours)),
-        (size.rate, (size.bytes / MEBIBYTE) as f64 / our_seconds),
-        (size.memory, memory_bytes as f64 / MEBIBYTE as f64),
+        (size.ratio, median_ratio(&pipe, &vault)),
+        (size.command_ratio, median_ratio(&pipe, &command)),
+        (size.rate, (size.bytes / MEBIBYTE) as f64 / (median_ms(&vault) / 1_000.0)),
+        (size.memory, memory.unwrap_or_default() as f64 / MEBIBYTE as f64),
     ]))
 }
 
-/// Makes the folder empty, on a disk that has nothing left to write.
-fn empty(output: &Path) -> Result<()> {
-    if output.exists() {
-        fs::remove_dir_all(output)?;
-    }
-    fs::create_dir_all(output)?;
-    process::quiet(&mut Command::new("sync"))
+/// One folder to back up, and who does it.
+struct Bench {
+    folder: PathBuf,
+    vault: PathBuf,
+    vaultup: PathBuf,
+    key: Key,
 }
 
-fn report(who: &str, measured: &Measured, output: &Path) -> Result<Measured> {
-    let duration = screen::seconds(measured.duration);
-    let mebibytes = bytes_below(output)? / MEBIBYTE;
-    screen::say(format_args!("{who:8} {duration}, {mebibytes} MiB on the disk"));
-    Ok(*measured)
-}
+impl Bench {
+    fn prepare(workspace: &Workspace, folder: &Path, bytes: u64) -> Result<Self> {
+        data::write(&folder.join("source"), bytes)?;
+        fs::write(folder.join("vaultup.toml"), STACK_FILE)?;
+        let programs = Programs::below(&workspace.target)?;
+        let bench = Self {
+            folder: folder.to_owned(),
+            vault: workspace.program(VAULT),
+            vaultup: programs.vaultup,
+            key: tools::make_key(folder)?,
+        };
+        let mut add = bench.vaultup(&["plugin", "add", "--yes"]);
+        add.arg(programs.plugins.join("files.wasm")).stdout(Stdio::null()).stderr(Stdio::null());
+        process::quiet(&mut add)?;
+        Ok(bench)
+    }
 
-fn bytes_below(folder: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let about = entry.metadata()?;
-        bytes += if about.is_dir() { bytes_below(&entry.path())? } else { about.len() };
+    fn vault(&self) -> Result<Measured> {
+        let output = self.empty_output()?;
+        let mut tar = Command::new("tar");
+        tar.arg("-C").arg(self.source()).args(["-cf", "-", "."]).stdout(Stdio::piped());
+        let mut tar = tar.spawn().context("cannot start `tar`")?;
+        let files = tar.stdout.take().context("`tar` has no stdout")?;
+        let mut command = Command::new(&self.vault);
+        let measured = process::measured(command.arg("-").arg(output.join("vault")), files.into())?;
+        ensure!(tar.wait()?.success(), "`tar` failed");
+        Ok(measured)
     }
-    Ok(bytes)
-}
 
-/// The public half of a key pair that is made for this run.
-fn recipient(folder: &Path) -> Result<String> {
-    let identity: PathBuf = folder.join("identity");
-    if identity.exists() {
-        fs::remove_file(&identity)?;
+    fn command(&self) -> Result<Measured> {
+        self.empty_output()?;
+        let mut create = self.vaultup(&["backup", "create"]);
+        process::measured(create.stderr(Stdio::null()), Stdio::null())
     }
-    process::quiet(Command::new("age-keygen").arg("--output").arg(&identity))?;
-    let text = fs::read_to_string(&identity)?;
-    let recipient = text.lines().find_map(|line| line.strip_prefix("# public key: "));
-    Ok(recipient.context("`age-keygen` wrote no public key")?.trim().to_owned())
-}
 
-/// Installs with Debian's packages what is missing of the pipe.
-fn install_tools() -> Result<()> {
-    let missing: Vec<&str> = TOOLS
-        .iter()
-        .filter(|(tool, _)| !process::exists(tool))
-        .map(|(_, package)| *package)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
+    fn pipe(&self) -> Result<Measured> {
+        let output = self.empty_output()?;
+        let mut command = Command::new("bash");
+        command.args(["-c", PIPE, "pipe"]).arg(self.source()).arg(&self.key.recipient);
+        process::measured(command.arg(output.join("file")), Stdio::null())
     }
-    let update = process::run(Command::new("apt-get").arg("update"));
-    let mut install = Command::new("apt-get");
-    install.args(["install", "--yes", "--no-install-recommends"]).args(&missing);
-    if let Err(error) = update.and_then(|()| process::run(&mut install)) {
-        bail!("{error:#}; the comparison needs {}: install it", missing.join(", "));
+
+    fn vaultup(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.vaultup);
+        command.args(arguments).current_dir(&self.folder);
+        command.env("VAULTUP_HOME", self.folder.join("home"));
+        command
     }
-    Ok(())
+
+    fn source(&self) -> PathBuf {
+        self.folder.join("source")
+    }
+
+    /// Removes what any of them wrote before, and waits for the disk.
+    fn empty_output(&self) -> Result<PathBuf> {
+        let output = self.folder.join("output");
+        for folder in [&output, &self.folder.join("home/data/backups")] {
+            if folder.exists() {
+                fs::remove_dir_all(folder)?;
+            }
+        }
+        fs::create_dir_all(&output)?;
+        process::quiet(&mut Command::new("sync"))?;
+        Ok(output)
+    }
 }
 
 fn durations(measured: &[Measured]) -> Vec<Duration> {

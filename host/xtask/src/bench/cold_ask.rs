@@ -4,13 +4,14 @@
 //! Everything that is done once (install, grant, compile ahead of time) is done before; what is
 //! measured is what an operator waits for at the prompt. Each measurement is a new process.
 
+use std::fs;
 use std::process::Command;
 
 use anyhow::Result;
 use stage::{Programs, Shop};
 
 use super::Figures;
-use super::statistics::{in_turns, median_ms, median_ratio};
+use super::statistics::{described, in_turns, median_ms, median_ratio};
 use crate::workspace::Workspace;
 use crate::{process, screen};
 
@@ -27,13 +28,15 @@ pub(super) fn run(workspace: &Workspace) -> Result<Figures> {
     let shop = Shop::open(&folder, &Programs::below(&workspace.target)?)?;
     let ask = || process::timed(&mut shop.command(QUESTION));
     let start_nothing = || process::timed(&mut Command::new(workspace.program("empty-program")));
-    in_turns(ROUNDS_BEFORE, ask, start_nothing)?;
-    let (ours, nothing) = in_turns(ROUNDS, ask, start_nothing)?;
-    let (ours_ms, nothing_ms) = (median_ms(&ours), median_ms(&nothing));
-    screen::say(format_args!("medians of {ROUNDS} each: {ours_ms:.2} ms, {nothing_ms:.2} ms"));
+    in_turns(ROUNDS_BEFORE, [&ask, &start_nothing])?;
+    let [ours, nothing] = in_turns(ROUNDS, [&ask, &start_nothing])?;
+    drop(shop);
+    fs::remove_dir_all(folder)?;
+    let (shown, shown_nothing) = (described(&ours), described(&nothing));
+    screen::say(format_args!("vaultup {shown}, the empty program {shown_nothing}"));
     Ok(Figures::from([
-        ("cold-ask-ms", ours_ms),
+        ("cold-ask-ms", median_ms(&ours)),
         ("cold-ask-ratio", median_ratio(&ours, &nothing)),
-        ("empty-program-ms", nothing_ms),
+        ("empty-program-ms", median_ms(&nothing)),
     ]))
 }

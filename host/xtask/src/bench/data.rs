@@ -8,20 +8,11 @@ use anyhow::{Context, Result};
 
 /// Length of one file.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
-/// Says that the folder was written to the end, and with how many bytes.
-const COMPLETE: &str = "complete";
 /// Any number but 0 would do.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Fills the folder with this many bytes, a multiple of two files' length, unless it holds them.
+/// Makes the folder with this many bytes in it, a multiple of two files' length.
 pub(super) fn write(folder: &Path, bytes: u64) -> Result<()> {
-    let complete = folder.with_extension(COMPLETE);
-    if fs::read_to_string(&complete).is_ok_and(|text| text == bytes.to_string()) {
-        return Ok(());
-    }
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
     fs::create_dir_all(folder)?;
     let mut random = Random(SEED);
     for index in 0..bytes / FILE_BYTES {
@@ -36,7 +27,7 @@ pub(super) fn write(folder: &Path, bytes: u64) -> Result<()> {
         }
         writer.flush()?;
     }
-    Ok(fs::write(complete, bytes.to_string())?)
+    Ok(())
 }
 
 /// Rows as a database would dump them.
@@ -80,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_is_text_half_is_random_and_what_is_there_is_not_written_again() {
+    fn half_is_text_and_half_is_random() {
         let folder = std::env::temp_dir().join(format!("vaultup-data-{}", std::process::id()));
         write(&folder, 2 * FILE_BYTES).unwrap();
         let text = fs::read(folder.join("000")).unwrap();
@@ -88,11 +79,7 @@ mod tests {
         assert_eq!((text.len() as u64, random.len() as u64), (FILE_BYTES, FILE_BYTES));
         assert!(text.is_ascii());
         assert_eq!(distinct_bytes(&random), 256);
-        let written = fs::metadata(folder.join("000")).unwrap().modified().unwrap();
-        write(&folder, 2 * FILE_BYTES).unwrap();
-        assert_eq!(fs::metadata(folder.join("000")).unwrap().modified().unwrap(), written);
         fs::remove_dir_all(&folder).unwrap();
-        fs::remove_file(folder.with_extension(COMPLETE)).unwrap();
     }
 
     fn distinct_bytes(bytes: &[u8]) -> usize {

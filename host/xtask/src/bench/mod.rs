@@ -7,8 +7,10 @@
 mod backup;
 mod cold_ask;
 mod data;
+mod run_overhead;
 mod simulated_upgrades;
 mod statistics;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,6 +60,12 @@ pub(crate) const BENCHES: &[Bench] = &[
         run: cold_ask::run,
     },
     Bench {
+        name: "run-overhead",
+        summary: "a whole upgrade over a shell script of the same commands",
+        goals: &[Goal { figure: "run-overhead-ms-per-step", limit: AtMost(5.0) }],
+        run: run_overhead::run,
+    },
+    Bench {
         name: "backup-256m",
         summary: "a backup of 256 MiB over `tar | zstd | age > file; sync`",
         goals: &[Goal { figure: "backup-throughput-ratio-256m", limit: AtLeast(1.0) }],
@@ -90,6 +98,17 @@ impl Bench {
         Ok(figures)
     }
 
+    /// The figures that miss their goals.
+    pub(crate) fn missed(&self, figures: &Figures) -> Vec<&'static str> {
+        let misses = |goal: &&Goal| figures.get(goal.figure).is_none_or(|its| !goal.is_met(*its));
+        self.goals.iter().filter(misses).map(|goal| goal.figure).collect()
+    }
+
+    /// How many goals there are.
+    pub(crate) fn goals(&self) -> usize {
+        self.goals.len()
+    }
+
     /// A line of the table for each figure.
     pub(crate) fn lines(&self, figures: &Figures) -> Vec<String> {
         let line = |(name, value): (&&str, &f64)| {
@@ -103,11 +122,14 @@ impl Bench {
 
 impl Goal {
     fn verdict(&self, value: f64) -> String {
-        let is_met = match self.limit {
+        format!("goal {}: {}", self.limit, if self.is_met(value) { "met" } else { "MISSED" })
+    }
+
+    fn is_met(&self, value: f64) -> bool {
+        match self.limit {
             AtMost(limit) => value <= limit,
             AtLeast(limit) => value >= limit,
-        };
-        format!("goal {}: {}", self.limit, if is_met { "met" } else { "MISSED" })
+        }
     }
 }
 

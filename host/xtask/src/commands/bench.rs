@@ -1,7 +1,8 @@
 //! `cargo xtask bench [--suite NAME]`: measures, compares with the goals, and writes
 //! `target/bench.json` (flat: name → number; figures that were not measured now stay as they are).
 //!
-//! A goal that is missed is said in the table. Only a bench that could not measure is an error.
+//! A goal that is missed is said in the table and in the last line. Only a bench that could not
+//! measure is an error: figures depend on the machine, and on what else it does.
 
 use anyhow::{Result, bail};
 
@@ -15,14 +16,25 @@ const FILE: &str = "bench.json";
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let benches = select(arguments)?;
     screen::step("build", || build::programs(workspace))?;
-    let mut table = Vec::new();
+    let (mut table, mut missed, mut goals) = (Vec::new(), Vec::new(), 0);
     for bench in benches {
         let figures = screen::step(bench.name, || bench.measure(workspace))?;
         bench::publish(&workspace.scratch(FILE), &figures)?;
         table.extend(bench.lines(&figures));
+        missed.extend(bench.missed(&figures));
+        goals += bench.goals();
     }
     table.iter().for_each(screen::say);
+    screen::say(closing(goals, &missed));
     Ok(())
+}
+
+fn closing(goals: usize, missed: &[&str]) -> String {
+    let met = goals - missed.len();
+    match missed {
+        [] => format!("{met} of {goals} goals met"),
+        _ => format!("{met} of {goals} goals met, {} MISSED: {}", missed.len(), missed.join(", ")),
+    }
 }
 
 fn select(arguments: &[String]) -> Result<Vec<&'static Bench>> {
@@ -48,6 +60,13 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
 
     use super::*;
+
+    #[test]
+    fn the_last_line_names_every_goal_that_was_missed() {
+        assert_eq!(closing(2, &[]), "2 of 2 goals met");
+        let line = closing(3, &["a-ms", "b-ratio"]);
+        assert_eq!(line, "1 of 3 goals met, 2 MISSED: a-ms, b-ratio");
+    }
 
     #[test]
     fn a_suite_is_found_by_name_and_an_unknown_one_names_those_that_exist() {

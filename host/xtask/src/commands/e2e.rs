@@ -14,8 +14,8 @@ use crate::screen;
 use crate::tally::{self, Tally};
 use crate::workspace::Workspace;
 
-/// The suite that needs nothing but this machine.
-const ON_THIS_MACHINE: &str = "host";
+/// The suites that need nothing but this machine.
+const ON_THIS_MACHINE: [&str; 2] = ["host", "restore"];
 
 /// One suite.
 struct Suite {
@@ -26,14 +26,24 @@ struct Suite {
 
 const SUITES: &[Suite] = &[
     Suite {
-        name: ON_THIS_MACHINE,
+        name: "host",
         summary: "the sample application as plain programs on this machine",
-        run: |workspace| test_program(workspace, ON_THIS_MACHINE, None),
+        run: |workspace| test_program(workspace, "host", None),
+    },
+    Suite {
+        name: "restore",
+        summary: "restoring by hand what is broken, and what a decision to hold leaves",
+        run: |workspace| test_program(workspace, "restore", None),
     },
     Suite {
         name: "kubernetes",
         summary: "helm releases and workloads on a real cluster (root, go and npm)",
         run: on_kubernetes,
+    },
+    Suite {
+        name: "databases",
+        summary: "PostgreSQL and a MongoDB server: backups, proofs, restores, kills, damage",
+        run: |workspace| test_program(workspace, "databases", None),
     },
 ];
 
@@ -52,9 +62,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     total.close()
 }
 
-/// The suite that needs no servers, as a part of `cargo xtask test`. Everything must be built.
+/// The suites that need no servers, as a part of `cargo xtask test`. Everything must be built.
 pub(crate) fn on_this_machine(workspace: &Workspace) -> Result<Tally> {
-    test_program(workspace, ON_THIS_MACHINE, None)
+    let mut total = Tally::default();
+    for name in ON_THIS_MACHINE {
+        total.add(test_program(workspace, name, None)?);
+    }
+    Ok(total)
 }
 
 /// Starts a cluster for the suite; it is stopped whatever becomes of the tests.

@@ -7,6 +7,7 @@ mod code;
 mod dependencies;
 mod documents;
 mod layout;
+mod limits;
 mod size;
 mod words;
 
@@ -42,6 +43,7 @@ const CHECKS: &[fn(&Tree) -> Vec<Finding>] = &[
     dependencies::arrows,
     dependencies::one_crate_knows,
     dependencies::unused,
+    limits::are_tested,
     documents::commands_exist,
     documents::errors_are_listed,
     documents::error_pages,

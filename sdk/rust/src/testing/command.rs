@@ -28,6 +28,8 @@ pub struct Call {
     pub directory: Option<String>,
     /// Component that it was to run inside of.
     pub inside: Option<String>,
+    /// The text that it was given as standard input; empty if it was given none.
+    pub input: String,
     /// Milliseconds that it had.
     pub deadline_ms: u64,
 }
@@ -218,6 +220,10 @@ fn called(command: &raw::Command) -> Call {
         environment: environment.collect(),
         directory: command.directory.clone(),
         inside: command.inside.clone(),
+        input: match &command.input {
+            raw::Input::Text(text) => text.clone(),
+            _ => String::new(),
+        },
         deadline_ms: command.deadline_ms,
     }
 }

@@ -90,6 +90,8 @@ struct Inner {
     answers: RefCell<BTreeMap<String, Answer>>,
     roots: RefCell<BTreeMap<String, (PathBuf, bool)>>,
     artifacts: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// The artifact that is read, and how far it was.
+    reading: RefCell<(String, usize)>,
     calls: RefCell<Vec<Call>>,
     logged: RefCell<Vec<String>>,
 }
@@ -114,6 +116,7 @@ impl Machine {
                 answers: RefCell::default(),
                 roots: RefCell::default(),
                 artifacts: RefCell::default(),
+                reading: RefCell::default(),
                 calls: RefCell::default(),
                 logged: RefCell::default(),
             }),
@@ -286,6 +289,19 @@ impl Host for Machine {
             self.artifact(name).ok_or_else(|| Error::not_found(format!("no artifact `{name}`")))?;
         bytes.truncate(bytes_max as usize);
         Ok(bytes)
+    }
+
+    fn artifact_next(&self, name: &str, bytes_max: u32) -> Result<Vec<u8>, Error> {
+        let bytes =
+            self.artifact(name).ok_or_else(|| Error::not_found(format!("no artifact `{name}`")))?;
+        let mut reading = self.inner.reading.borrow_mut();
+        if reading.0 != name {
+            *reading = (name.to_owned(), 0);
+        }
+        let rest = &bytes[reading.1.min(bytes.len())..];
+        let piece = rest[..rest.len().min(bytes_max as usize)].to_vec();
+        reading.1 = if piece.is_empty() { 0 } else { reading.1 + piece.len() };
+        Ok(piece)
     }
 
     fn send(&self, request: &http::Request) -> Result<http::Response, Error> {

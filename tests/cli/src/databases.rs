@@ -1,0 +1,15 @@
+//! Real database servers for tests and benches: installed by the scripts in `tests/databases`,
+//! started in a folder of their own on a loopback port, and stopped when they are dropped.
+
+mod postgres;
+mod postgres_shop;
+
+use std::path::PathBuf;
+
+pub use postgres::PostgresServer;
+pub use postgres_shop::PostgresShop;
+
+/// The folder with the scripts that install servers and tools.
+fn scripts() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../databases"))
+}

@@ -1,0 +1,95 @@
+//! Traps T1 to T3: what a runbook says to the letter, with the real tools, and what vaultup does.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use stage::{PostgresServer, PostgresShop};
+
+use crate::postgres::{shop_at, shop_with};
+use crate::support::expect;
+
+/// Runs one of the server's tools with files as standard input and output; whether it exited
+/// with 0, and what it said.
+fn tool(
+    server: &PostgresServer,
+    name: &str,
+    words: &[&str],
+    input: Option<&Path>,
+    output: Option<&Path>,
+) -> (bool, String) {
+    let mut command = server.tool(name, "postgres");
+    command.args(words);
+    if let Some(path) = input {
+        command.stdin(fs::File::open(path).unwrap());
+    }
+    if let Some(path) = output {
+        command.stdout(fs::File::create(path).unwrap());
+    } else {
+        command.stdout(Stdio::null());
+    }
+    let ended = command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    (ended.status.success(), String::from_utf8_lossy(&ended.stderr).into_owned())
+}
+
+/// T1: `pg_restore --list` answers 0 on half a dump.
+#[test]
+fn the_runbooks_proof_passes_half_a_dump_and_vaultups_does_not() {
+    let (shop, folder) = shop_with("1.0.0", 20_000);
+    let dump = folder.path().join("pre-upgrade.dump");
+    let words = ["--format=custom", "--compress=9", "--dbname=shop"];
+    assert!(tool(&shop.server, "pg_dump", &words, None, Some(&dump)).0);
+    let whole = fs::read(&dump).unwrap();
+    fs::write(&dump, &whole[..whole.len() / 2]).unwrap();
+    let (listed, _) = tool(&shop.server, "pg_restore", &["--list"], Some(&dump), None);
+    assert!(listed, "T1: the runbook's check takes half a dump");
+    let (read, _) = tool(&shop.server, "pg_restore", &["--file=/dev/null"], Some(&dump), None);
+    assert!(!read, "a reader of every byte does not");
+    let set = shop.back_up().unwrap();
+    crate::damage::truncate_dump(&shop, &set);
+    let proven = shop.vaultup(&["backup", "prove", &set, "--level", "2"]).unwrap();
+    assert_ne!(proven.status, Some(0), "{}", proven.shown());
+}
+
+/// T2: `--clean --if-exists` keeps the tables that the migration made.
+#[test]
+fn the_runbooks_restore_keeps_the_migrations_table_and_vaultups_does_not() {
+    let (shop, folder) = shop_at("2.0.0");
+    let before = shop.digest().unwrap();
+    let set = shop.back_up().unwrap();
+    let dump = folder.path().join("pre-upgrade.dump");
+    let words = ["--format=custom", "--dbname=shop"];
+    assert!(tool(&shop.server, "pg_dump", &words, None, Some(&dump)).0);
+    // What a migration that then fails has made.
+    let migration = "CREATE TABLE order_lines AS SELECT id, 1 AS line, item, quantity FROM orders";
+    shop.server.psql("shop", migration).unwrap();
+    let has_lines = |shop: &PostgresShop| {
+        let query = "SELECT to_regclass('order_lines') IS NOT NULL";
+        shop.server.psql("shop", query).unwrap() == "t"
+    };
+    let words = ["--clean", "--if-exists", "--dbname=shop"];
+    tool(&shop.server, "pg_restore", &words, Some(&dump), None);
+    assert!(has_lines(&shop), "T2: the runbook's restore keeps what the migration made");
+    expect(&shop.vaultup(&["restore", &set, "--yes"]).unwrap(), 0);
+    assert!(!has_lines(&shop), "vaultup's restore is the database that was backed up");
+    assert_eq!(shop.digest().unwrap(), before);
+}
+
+/// T3: `psql < pg_dumpall` over a live database answers 0 with errors, and reverts nothing.
+#[test]
+fn the_runbooks_replay_reverts_nothing_and_vaultups_restore_does() {
+    let (shop, folder) = shop_at("1.0.0");
+    let before = shop.digest().unwrap();
+    let set = shop.back_up().unwrap();
+    let dump = folder.path().join("pre-upgrade.sql");
+    assert!(tool(&shop.server, "pg_dumpall", &["--database=postgres"], None, Some(&dump)).0);
+    shop.add_orders(5).unwrap();
+    shop.stop().unwrap();
+    let words = ["--dbname=postgres", "--quiet"];
+    let (replayed, errors) = tool(&shop.server, "psql", &words, Some(&dump), None);
+    assert!(replayed, "T3: it answers 0: {errors}");
+    assert!(errors.contains("ERROR"), "T3: and yet has failed: {errors}");
+    assert_ne!(shop.digest().unwrap(), before, "T3: nothing is as it was");
+    expect(&shop.vaultup(&["restore", &set, "--yes"]).unwrap(), 0);
+    assert_eq!(shop.digest().unwrap(), before);
+}
