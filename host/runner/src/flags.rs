@@ -43,7 +43,7 @@ pub(crate) fn remember(state_directory: &Path, project: &Project) -> Result<(), 
     };
     let text = serde_json::to_vec_pretty(&remembered).map_err(std::io::Error::from);
     let path = state_directory.join(FILE);
-    let text = text.map_err(|source| Error::Unreadable { path: path.clone(), source })?;
+    let text = text.map_err(|source| Error::Unwritable { path: path.clone(), source })?;
     Ok(system::durable::write_atomically(&path, &text, MODE)?)
 }
 

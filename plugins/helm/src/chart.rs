@@ -23,7 +23,7 @@ impl Release<'_> {
         let text = self.show("chart", source).map_err(|error| match error.case() {
             Case::Unreachable | Case::Cancelled | Case::TimedOut => error,
             _ => Error::invalid_settings(format!("there is no chart `{}`", source.shown()))
-                .with_platform(error.platform()),
+                .with_platform(error.message()),
         })?;
         let objects = manifest::objects(&text)?;
         let said = objects.first().unwrap_or(&Value::Null);

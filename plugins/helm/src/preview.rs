@@ -61,8 +61,14 @@ impl Release<'_> {
         let chart = self.chart(&source)?;
         self.check_chart(&source, &chart)?;
         let history = self.history()?;
+        let commands = vec![self.command_shown(&source)];
+        // helm renders nothing while a revision is pending, whoever left it so.
+        if history.last().is_pending() {
+            let differences = self.left_pending(&history)?;
+            return Ok(Forecast { differences, commands, seconds: None });
+        }
         let rendered = self.rendered(&source)?;
-        let mut differences = self.left_pending(&history)?;
+        let mut differences = Vec::new();
         if let Some(deployed) = history.deployed() {
             let before = manifest::objects(&self.manifest(deployed.revision)?)?;
             differences.extend(compared(&before, &rendered.objects));
@@ -73,7 +79,7 @@ impl Release<'_> {
         differences.extend(rendered.hooks.iter().map(hook));
         differences.extend(self.definitions_left(&source)?);
         differences.extend(self.missing_rights(&rendered)?);
-        Ok(Forecast { differences, commands: vec![self.command_shown(&source)], seconds: None })
+        Ok(Forecast { differences, commands, seconds: None })
     }
 
     fn rendered(&self, source: &Source) -> Result<Rendered, Error> {

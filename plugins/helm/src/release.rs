@@ -84,12 +84,9 @@ impl<'o> Release<'o> {
             _ if words.contains("another operation (install/upgrade/rollback)") => {
                 (Case::Conflict, format!("another helm is at work on release `{name}`"))
             }
-            _ => match case_of(words) {
-                Case::Failed => (Case::Failed, format!("{attempt}: helm says why")),
-                case => (case, format!("{attempt}: helm says why")),
-            },
+            _ => (case_of(words), format!("{attempt}: {}", said(words))),
         };
-        Error::new(case, message).with_platform(words)
+        Error::new(case, message).with_platform(plain(words))
     }
 
     /// Its revisions.
@@ -216,6 +213,18 @@ impl Source {
             None => self.chart.clone(),
         }
     }
+}
+
+/// helm's own sentence on why it failed.
+fn said(words: &str) -> &str {
+    let sentence = words.lines().find_map(|line| line.strip_prefix("Error: "));
+    sentence.or(words.lines().last()).unwrap_or("it does not say why")
+}
+
+/// What helm said without its own log lines, which say the same once more.
+fn plain(words: &str) -> String {
+    let lines = words.lines().filter(|line| !line.starts_with("level="));
+    lines.skip_while(|line| line.starts_with("Error: ")).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether a chart is a file or directory, as opposed to something that is fetched.

@@ -39,7 +39,7 @@ impl Release<'_> {
         }
         words.push(format!("--labels={KEY_LABEL}={}", self.operation.key));
         words.extend(self.limits());
-        let ended = self.follow(self.helm(words), before)?;
+        let ended = self.follow(self.helm(words))?;
         let is_new = |history: &History| history.last().revision > before.last().revision;
         self.judge(&ended, "`helm upgrade`", |history| {
             is_new(history) && history.last().status == "deployed"
@@ -53,13 +53,13 @@ impl Release<'_> {
     /// As [`Release::upgrade`].
     pub(crate) fn roll_back(&self, revision: u64, without_hooks: bool) -> Result<History, Error> {
         self.give_fields_back()?;
-        let before = self.history()?;
-        let mut words = vec!["rollback".to_owned(), self.name().to_owned(), revision.to_string()];
+        let mut words =
+            vec!["rollback".to_owned(), self.name().to_owned(), revision.to_string()];
         words.extend(without_hooks.then(|| "--no-hooks".to_owned()));
         // On the way back nobody's changes of what this release owns are kept.
         words.extend(self.is_four()?.then(|| "--force-conflicts".to_owned()));
         words.extend(self.limits());
-        let ended = self.follow(self.helm(words), &before)?;
+        let ended = self.follow(self.helm(words))?;
         self.judge(&ended, "`helm rollback`", |history| history.is_back_at(revision))
     }
 
@@ -84,7 +84,7 @@ impl Release<'_> {
     }
 
     /// Runs helm, and tells meanwhile what hinders pods of the workloads and of hooks.
-    fn follow(&self, command: Command<Arguments>, before: &History) -> Result<Ended, Error> {
+    fn follow(&self, command: Command<Arguments>) -> Result<Ended, Error> {
         let running = command.discard_output().start()?;
         let mut news = follow::News::default();
         while !running.has_ended()? && !cancel::requested() {
@@ -108,7 +108,6 @@ impl Release<'_> {
         }
         let skipped = lines.len().saturating_sub(ERROR_LINES_MAX);
         let words = lines.split_off(skipped).join("\n");
-        log::debug(format!("helm began after revision {}", before.last().revision));
         Ok(Ended { exit: running.finish()?, words })
     }
 
@@ -126,10 +125,8 @@ impl Release<'_> {
         let last = history.last();
         let said = match ended.exit {
             Exit::Status(0) => {
-                let message = format!(
-                    "{attempt} ended well, and revision {} is {}: {}",
-                    last.revision, last.status, last.description
-                );
+                let message = format!("{attempt} ended well, and revision {} is {}: {}",
+                    last.revision, last.status, last.description);
                 return Err(Error::failed(message));
             }
             exit => self.failure(exit, &ended.words, attempt),
@@ -140,8 +137,7 @@ impl Release<'_> {
         let cluster = self.cluster();
         let mut reasons = vec![said.platform().to_owned()];
         if let Ok(cluster) = &cluster {
-            let hooks =
-                hook_pods(cluster).into_iter().filter(|pod| pod.status.phase != "Succeeded");
+            let hooks = hook_pods(cluster).into_iter().filter(|pod| pod.status.phase != "Succeeded");
             let pods = hooks.chain(cluster.owned_pods());
             reasons.extend(follow::reasons_of(&self.kubectl, pods));
         }

@@ -46,7 +46,10 @@ impl News {
             let Some(reason) = reason::of(pod, &warnings) else { continue };
             if self.told.insert(key(&reason)) {
                 match reason.is_trouble {
-                    true => log::warning(reason::with_log(kubectl, pod, &reason)),
+                    true => {
+                        let text = reason::with_log(kubectl, pod, &reason);
+                        text.lines().for_each(log::warning);
+                    }
                     false => log::info(&reason.text),
                 }
             }

@@ -11,6 +11,8 @@ use crate::objects::{ContainerStatus, Metadata, Pod};
 
 /// Lines of a failing container's log that are shown.
 const LOG_LINES: &str = "--tail=20";
+/// Warnings about how a cluster is set up, which keep no pod from serving.
+const CHATTER: [&str; 2] = ["MissingClusterDNS", "DNSConfigForming"];
 /// Words by which a container says that nothing is wrong yet.
 const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
@@ -37,7 +39,13 @@ pub struct Logged {
 /// What the cluster warned of, by the name of the object: the last of each.
 #[derive(Clone, Debug, Default)]
 pub struct Warnings {
-    by_object: BTreeMap<String, String>,
+    by_object: BTreeMap<String, Warning>,
+}
+
+#[derive(Clone, Debug)]
+struct Warning {
+    reason: String,
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -68,15 +76,24 @@ impl Warnings {
         // RFC 3339 in UTC sorts as text.
         let at = |event: &Event| event.last_timestamp.clone().or(event.event_time.clone());
         items.sort_by_key(|event| (at(event), event.metadata.name.clone()));
-        let each = items.into_iter();
-        let by_object = each.map(|its| (its.involved_object.name, said(&its.reason, &its.message)));
+        let weighty = items.into_iter().filter(|its| !CHATTER.contains(&its.reason.as_str()));
+        let by_object = weighty.map(|its| {
+            let text = said(&its.reason, &its.message);
+            (its.involved_object.name, Warning { reason: its.reason, text })
+        });
         Ok(Self { by_object: by_object.collect() })
     }
 
     /// The last warning about an object.
     #[must_use]
     pub fn about(&self, name: &str) -> Option<&str> {
-        self.by_object.get(name).map(String::as_str)
+        self.by_object.get(name).map(|warning| warning.text.as_str())
+    }
+
+    /// The last probe of a pod that failed.
+    fn probe(&self, name: &str) -> Option<&str> {
+        let warning = self.by_object.get(name).filter(|its| its.reason == "Unhealthy")?;
+        Some(&warning.text)
     }
 }
 
@@ -103,7 +120,7 @@ pub fn of(pod: &Pod, warnings: &Warnings) -> Option<Reason> {
     if let Some(running) = statuses.clone().find(|its| its.state.running.is_some() && !its.ready) {
         let container = &running.name;
         let text = format!("pod {name}: container `{container}` runs and is not ready");
-        return Some(match warnings.about(name) {
+        return Some(match warnings.probe(name) {
             Some(warning) => Reason {
                 text: format!("{text}: {warning}"),
                 logged_by: Some(Logged { container: container.clone(), previous: false }),
@@ -256,7 +273,10 @@ mod tests {
         let mut warnings = Warnings::default();
         assert!(!of(&pod(status.clone()), &warnings).unwrap().is_trouble);
         let failing = "Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503";
-        warnings.by_object.insert("shop-1".to_owned(), failing.to_owned());
+        let warning = |reason: &str| Warning { reason: reason.to_owned(), text: failing.to_owned() };
+        warnings.by_object.insert("shop-1".to_owned(), warning("BackOff"));
+        assert!(!of(&pod(status.clone()), &warnings).unwrap().is_trouble);
+        warnings.by_object.insert("shop-1".to_owned(), warning("Unhealthy"));
         let reason = of(&pod(status), &warnings).unwrap();
         assert!(reason.is_trouble && reason.text.ends_with(failing), "{}", reason.text);
     }

@@ -170,6 +170,35 @@ impl Namespace {
         command
     }
 
+    /// Where one of the suite's own programs lies.
+    #[must_use]
+    pub fn cluster_program(&self, name: &str) -> PathBuf {
+        self.cluster_programs.join("bin").join(name)
+    }
+
+    /// vaultup, run by somebody who may only look at the namespace.
+    ///
+    /// # Errors
+    /// When kubectl fails.
+    pub fn as_viewer(&self) -> Result<impl Fn(&[&str]) -> Result<Ran>> {
+        let rights = "--clusterrole=view";
+        let account = format!("--serviceaccount={}:viewer", self.name);
+        self.kubectl(&["create", "serviceaccount", "viewer"])?;
+        self.kubectl(&["create", "rolebinding", "viewer", rights, &account])?;
+        let token = self.kubectl(&["create", "token", "viewer"])?;
+        let admin = fs::read_to_string(&self.kubeconfig)?;
+        let path = self.folder.join("viewer.conf");
+        // The user's part of the kubeconfig is one line; the certificate gives way to a token.
+        let user = |line: &str| match line.starts_with("users:") {
+            true => format!("users: [{{name: admin, user: {{token: {}}}}}]", token.trim()),
+            false => line.to_owned(),
+        };
+        fs::write(&path, admin.lines().map(user).collect::<Vec<_>>().join("\n"))?;
+        Ok(move |arguments: &[&str]| {
+            Ok(ran(self.command(arguments).env("KUBECONFIG", &path).output()?))
+        })
+    }
+
     /// helm's history of a release: revision, status and what helm says of it.
     ///
     /// # Errors

@@ -5,4 +5,5 @@
 mod kubernetes {
     mod helm;
     mod support;
+    mod workload;
 }

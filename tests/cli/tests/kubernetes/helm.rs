@@ -158,6 +158,7 @@ fn another_helm_at_work_is_not_disturbed() {
 #[test]
 fn bad_input_is_refused_with_code_and_next_step_and_nothing_changes() {
     let (namespace, _folder) = shop();
+    std::fs::remove_dir_all(namespace.folder().join("releases")).unwrap();
     let scope = format!("namespace={}", namespace.name());
     let long = format!("release={}", "x".repeat(54));
     let cases: [(&[&str], &str); 5] = [

@@ -1,0 +1,265 @@
+//! The interface `deploy`.
+
+use serde_json::{Value, json};
+use vaultup_kubectl::objects::Pod;
+use vaultup_kubectl::reason::{self, Warnings};
+use vaultup_kubectl::rollout::{self, Rollout};
+use vaultup_kubectl::{Cluster, Kind, Workload, digest, follow, scale};
+use vaultup_sdk::clock::{Wait, wait_until};
+use vaultup_sdk::deploy::{
+    Change, Forecast, Instance, Inventory, Presence, Running, Traffic, Wave,
+};
+use vaultup_sdk::{Deploy, Error, Observation, Operation};
+
+use crate::KubernetesPlugin;
+use crate::settings::Settings;
+use crate::workload::{Component, RELEASE, can_be_paused, version_of};
+
+impl Deploy for KubernetesPlugin {
+    fn observe(operation: &Operation<Settings>) -> Result<Running, Error> {
+        let component = Component::of(operation);
+        let cluster = component.cluster()?;
+        let workload = &cluster.workloads[0];
+        Ok(Running {
+            version: component.version(workload)?,
+            revision: component.current(workload)?.map(|revision| revision.name),
+            artifacts: cluster.images(),
+            instances_wanted: workload.wanted_when_open(),
+            instances: component.instances(&cluster)?,
+            traffic: Traffic::NotApplicable,
+            configuration_digest: Some(component.configuration(workload)?),
+            busy: under_way(workload),
+        })
+    }
+
+    fn way_back(operation: &Operation<Settings>) -> Result<Inventory, Error> {
+        let component = Component::of(operation);
+        let cluster = component.cluster()?;
+        let workload = &cluster.workloads[0];
+        let Some(current) = component.current(workload)? else {
+            let reason = format!("the cluster keeps no revision of {workload}");
+            return Ok(Inventory { available: false, revision: None, reason });
+        };
+        let reason = format!(
+            "revision {} ({}) is kept as {}; its image is {}",
+            current.number,
+            workload,
+            current.name,
+            component.container(workload)?.image
+        );
+        Ok(Inventory { available: true, revision: Some(current.name), reason })
+    }
+
+    fn preview(operation: &Operation<Settings>) -> Result<Forecast, Error> {
+        Component::of(operation).forecast()
+    }
+
+    fn status(operation: &Operation<Settings>, change: Change) -> Result<Observation, Error> {
+        Component::of(operation).status(&change)
+    }
+
+    fn prefetch(operation: &Operation<Settings>) -> Result<(), Error> {
+        // Nodes pull images; that there is one to pull is all that can be said beforehand.
+        Component::of(operation).image().map(drop)
+    }
+
+    fn apply(operation: &Operation<Settings>, wave: Wave) -> Result<(), Error> {
+        let component = Component::of(operation);
+        let cluster = component.cluster()?;
+        let workload = &cluster.workloads[0];
+        if component.has_next(workload)? && serves(workload, wave) {
+            return Ok(());
+        }
+        component.apply_manifests()?;
+        let looked = component.cluster()?;
+        let workload = &looked.workloads[0];
+        let mut among = json!({});
+        if scale::is_held(workload) && workload.kind != Kind::DaemonSet {
+            among["replicas"] = json!(workload.wanted_when_open());
+        }
+        match workload.kind {
+            Kind::StatefulSet => {
+                let left = workload.wanted_when_open().saturating_sub(wave.instances);
+                among["updateStrategy"] = json!({"rollingUpdate": {"partition": left}});
+            }
+            Kind::Deployment => among["paused"] = json!(false),
+            Kind::DaemonSet if scale::is_held(workload) => {
+                scale::start(&component.kubectl, &looked, wave.instances)?;
+            }
+            Kind::DaemonSet => {}
+        }
+        component.set_image(workload, &among)?;
+        component.suspend(false)?;
+        if wave.number < wave.of && can_be_paused(workload) {
+            component.pause_at(wave.instances)?;
+            return component.until_wave_is_ready(wave);
+        }
+        let look = || component.cluster();
+        follow::until_complete(&component.kubectl, operation.deadline, look)
+    }
+
+    fn stop(operation: &Operation<Settings>) -> Result<(), Error> {
+        let component = Component::of(operation);
+        component.suspend(true)?;
+        scale::stop(&component.kubectl, &component.cluster()?)?;
+        follow::until_gone(operation.deadline, || component.cluster())
+    }
+
+    fn start(operation: &Operation<Settings>, instances: u32) -> Result<(), Error> {
+        let component = Component::of(operation);
+        let cluster = component.cluster()?;
+        component.resume(&cluster.workloads[0])?;
+        scale::start(&component.kubectl, &cluster, instances)?;
+        component.suspend(false)?;
+        let look = || component.cluster();
+        follow::until_complete(&component.kubectl, operation.deadline, look)
+    }
+
+    fn revert(
+        operation: &Operation<Settings>,
+        revision: &str,
+        presence: Presence,
+    ) -> Result<(), Error> {
+        let component = Component::of(operation);
+        let cluster = component.cluster()?;
+        let workload = &cluster.workloads[0];
+        let revisions = component.revisions(workload)?;
+        let Some(wanted) = revisions.iter().find(|its| its.name == revision) else {
+            let message = format!("the cluster keeps no revision {revision} of {workload}");
+            return Err(Error::not_found(message));
+        };
+        if presence == Presence::Stopped {
+            scale::stop(&component.kubectl, &cluster)?;
+            follow::until_gone(operation.deadline, || component.cluster())?;
+        }
+        // A paused Deployment cannot be undone, and a partition would keep new pods.
+        component.resume(workload)?;
+        if revisions.last() != Some(wanted) {
+            let number = format!("--to-revision={}", wanted.number);
+            component.kubectl.text(&["rollout", "undo", &workload.reference(), &number])?;
+        }
+        match presence {
+            Presence::Stopped => Ok(()),
+            Presence::Running => {
+                if scale::is_held(workload) {
+                    let instances = workload.wanted_when_open();
+                    scale::start(&component.kubectl, &component.cluster()?, instances)?;
+                }
+                component.suspend(false)?;
+                let look = || component.cluster();
+                follow::until_complete(&component.kubectl, operation.deadline, look)
+            }
+        }
+    }
+
+    fn inside(operation: &Operation<Settings>) -> Result<Vec<String>, Error> {
+        let settings = &operation.settings;
+        let container = settings.container.as_ref().map(|name| format!("--container={name}"));
+        let mut words = vec!["exec", "--stdin", settings.workload.as_str()];
+        words.extend(container.as_deref());
+        let mut prefix = Component::of(operation).kubectl.shown(&words);
+        prefix.push("--".to_owned());
+        Ok(prefix)
+    }
+}
+
+impl Component<'_> {
+    /// Whether the workload's template is the next release.
+    pub(crate) fn has_next(&self, workload: &Workload) -> Result<bool, Error> {
+        let next = &self.operation.next()?.version;
+        let named = workload.spec.template.metadata.annotations.get(RELEASE) == Some(next);
+        Ok(self.container(workload)?.image == self.image()? && named)
+    }
+
+    /// The pods of the component, each with the version that its image says.
+    fn instances(&self, cluster: &Cluster) -> Result<Vec<Instance>, Error> {
+        let pods: Vec<&Pod> = cluster.owned_pods().filter(|pod| !pod.is_over()).collect();
+        let all_ready = pods.iter().all(|pod| pod.is_ready());
+        let warnings =
+            if all_ready { Warnings::default() } else { Warnings::look(&self.kubectl)? };
+        let container = self.container(&cluster.workloads[0])?;
+        let version = |pod: &Pod| {
+            let its = pod.spec.containers.iter().find(|its| its.name == container.name)?;
+            version_of(&its.image).or_else(|| pod.metadata.annotations.get(RELEASE).cloned())
+        };
+        let instance = |pod: &&Pod| Instance {
+            name: pod.metadata.name.clone(),
+            version: version(pod),
+            running: pod.is_running(),
+            ready: pod.is_ready(),
+            reason: reason::of(pod, &warnings).map(|reason| reason.text).unwrap_or_default(),
+        };
+        Ok(pods.iter().map(instance).collect())
+    }
+
+    /// Digest of what decides how the component runs: the cluster itself and the template.
+    fn configuration(&self, workload: &Workload) -> Result<String, Error> {
+        let words = ["get", &workload.reference(), "--output=json"];
+        let live: Value = self.kubectl.json(&words)?;
+        let (server, template) = (self.kubectl.server()?, live["spec"]["template"].to_string());
+        Ok(digest::of([server.as_str(), self.kubectl.namespace(), &template]))
+    }
+
+    fn apply_manifests(&self) -> Result<(), Error> {
+        let settings = &self.operation.settings;
+        let Some(manifests) = &settings.manifests else { return Ok(()) };
+        let file = format!("--filename={manifests}");
+        let mut words = vec!["apply", "--server-side", "--field-manager=vaultup"];
+        words.extend(settings.take_over_fields.then_some("--force-conflicts"));
+        words.extend([file.as_str(), "--output=name"]);
+        self.kubectl.text(&words).map(drop)
+    }
+
+    /// Lets changes of the workload reach all of its pods.
+    fn resume(&self, workload: &Workload) -> Result<(), Error> {
+        if workload.spec.paused {
+            self.change(workload, &json!({"spec": {"paused": false}}))?;
+        }
+        if workload.spec.update_strategy.rolling_update.partition > 0 {
+            let whole = json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 0}}}});
+            self.change(workload, &whole)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the pods of a wave are ready; its Deployment is paused.
+    fn until_wave_is_ready(&self, wave: Wave) -> Result<(), Error> {
+        let mut news = follow::News::default();
+        let waited = wait_until(self.operation.deadline, follow::INTERVAL, || {
+            let cluster = self.cluster()?;
+            let workload = &cluster.workloads[0];
+            if serves(workload, wave) {
+                return Ok(Wait::Over(()));
+            }
+            news.tell(&self.kubectl, &cluster)?;
+            let instances = wave.instances;
+            Ok(Wait::NotYet(format!("{workload}: not all of {instances} new pods are ready")))
+        });
+        waited.map_err(|error| follow::with_reasons(&self.kubectl, error, self.cluster()))
+    }
+}
+
+/// Whether the new pods of a wave exist and every pod is ready.
+pub(crate) fn serves(workload: &Workload, wave: Wave) -> bool {
+    let status = &workload.status;
+    if status.observed_generation < workload.metadata.generation {
+        return false;
+    }
+    if wave.number == wave.of {
+        return rollout::of(workload) == Rollout::Complete && !scale::is_held(workload);
+    }
+    status.updated_replicas >= wave.instances && status.ready_replicas >= status.replicas
+}
+
+/// What somebody else is at: a rollout that has not ended.
+fn under_way(workload: &Workload) -> Option<String> {
+    let status = &workload.status;
+    let mixed = workload.kind == Kind::Deployment
+        && status.updated_replicas > 0
+        && status.updated_replicas < status.replicas
+        && !workload.spec.paused;
+    mixed.then(|| {
+        let (new, all) = (status.updated_replicas, status.replicas);
+        format!("a rollout of {workload} is under way: {new} of {all} pods are new")
+    })
+}

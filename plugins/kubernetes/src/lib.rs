@@ -1,0 +1,57 @@
+//! Deployments, StatefulSets and DaemonSets on Kubernetes.
+//!
+//! A release is an image (and manifests, if the settings name some). The cluster's own revision
+//! history is the way back: a recorded revision is named by the ReplicaSet or ControllerRevision
+//! that holds it, because the numbers that `rollout history` shows change when one is undone.
+//!
+//! # Settings
+//! | key | meaning |
+//! |---|---|
+//! | `workload` | `deployment/NAME`, `statefulset/NAME` or `daemonset/NAME` |
+//! | `container` | the container that a release brings an image for; default: the only one |
+//! | `manifests` | file or directory that is applied (server-side) before the image is set |
+//! | `namespace`, `kubeconfig`, `context` | where; default: `default`, and what `kubectl` finds |
+//! | `take-over-fields` | let `manifests` take over fields that somebody else has set |
+//! | `suspend` | CronJobs that are suspended while the component is stopped |
+//!
+//! A release file says, under `[components.NAME]`, `image`, and may say `requires`, the variables
+//! that must be configured before it is deployed or migrated.
+//!
+//! # Versions
+//! The release's version is the image's tag. An image by digest alone is known by the annotation
+//! that the deployment left at the pods.
+//!
+//! # Waves
+//! A StatefulSet is upgraded in waves by its partition, exactly. A Deployment is paused when a wave
+//! is complete; its strategy (`maxSurge`, `maxUnavailable`) decides how many pods change at once. A
+//! DaemonSet has no waves.
+//!
+//! # Invariants
+//! - A migration runs as a Job with the new image and the workload's *own* environment, service
+//!   account and volumes; its name is made from the operation's key, so it never runs twice.
+//! - Names of keys are read from ConfigMaps and Secrets, never their values.
+//! - A paused Deployment is resumed before it is undone: the cluster would refuse otherwise.
+
+mod configuration;
+mod deploy;
+mod health;
+mod job;
+mod migrate;
+mod preview;
+mod revision;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod twin;
+mod workload;
+
+pub use settings::Settings;
+
+/// The plugin.
+pub struct KubernetesPlugin;
+
+impl vaultup_sdk::Plugin for KubernetesPlugin {
+    type Settings = Settings;
+}
+
+vaultup_sdk::plugin!(KubernetesPlugin: deploy, migrate, health-check);

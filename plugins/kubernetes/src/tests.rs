@@ -1,0 +1,1 @@
+//! The plugin against scripted answers of kubectl.

@@ -1,0 +1,155 @@
+//! The component's workload, and the changes that are made to it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use vaultup_kubectl::objects::Container;
+use vaultup_kubectl::{Cluster, Kind, Kubectl, Workload, scale};
+use vaultup_sdk::clock::{Wait, wait_until};
+use vaultup_sdk::{Error, Operation};
+
+use crate::settings::Settings;
+
+/// Annotation of the pods with the release that they are.
+pub(crate) const RELEASE: &str = "vaultup.dev/release";
+/// Between two looks at a wave.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// The component that an operation is about.
+pub(crate) struct Component<'o> {
+    pub(crate) operation: &'o Operation<Settings>,
+    pub(crate) kubectl: Kubectl,
+}
+
+impl<'o> Component<'o> {
+    pub(crate) fn of(operation: &'o Operation<Settings>) -> Self {
+        Self { operation, kubectl: Kubectl::new(&operation.settings.access) }
+    }
+
+    /// The namespace, with the component's workload as its only one.
+    ///
+    /// # Errors
+    /// [`vaultup_sdk::Case::NotFound`] if there is no such workload.
+    pub(crate) fn cluster(&self) -> Result<Cluster, Error> {
+        let wanted = &self.operation.settings.workload;
+        let cluster = Cluster::look(&self.kubectl)?.only(|its| its.reference() == *wanted);
+        if cluster.workloads.is_empty() {
+            let namespace = self.kubectl.namespace();
+            let message = format!("there is no {wanted} in namespace `{namespace}`");
+            return Err(Error::not_found(message));
+        }
+        Ok(cluster)
+    }
+
+    /// The container that releases bring an image for.
+    ///
+    /// # Errors
+    /// [`vaultup_sdk::Case::InvalidSettings`] if it is not said and not plain.
+    pub(crate) fn container<'w>(&self, workload: &'w Workload) -> Result<&'w Container, Error> {
+        let containers = &workload.spec.template.spec.containers;
+        let names: Vec<&str> = containers.iter().map(|its| its.name.as_str()).collect();
+        let names = names.join(", ");
+        match (&self.operation.settings.container, containers.as_slice()) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(Error::invalid_settings(format!(
+                "{workload} has several containers: say which with `container`: {names}"
+            ))),
+            (Some(name), all) => all.iter().find(|its| its.name == *name).ok_or_else(|| {
+                let message = format!("{workload} has no container `{name}`, it has {names}");
+                Error::invalid_settings(message)
+            }),
+        }
+    }
+
+    /// The next release's image.
+    pub(crate) fn image(&self) -> Result<&str, Error> {
+        let next = self.operation.next()?;
+        next.artifact.as_deref().ok_or_else(|| {
+            let subject = &self.operation.subject;
+            let message = format!("release {} names no image for {subject}", next.version);
+            Error::invalid_settings(message)
+        })
+    }
+
+    /// The version that a workload's template is.
+    pub(crate) fn version(&self, workload: &Workload) -> Result<Option<String>, Error> {
+        let template = &workload.spec.template;
+        let tag = version_of(&self.container(workload)?.image);
+        Ok(tag.or_else(|| template.metadata.annotations.get(RELEASE).cloned()))
+    }
+
+    /// Changes the workload, as vaultup.
+    pub(crate) fn change(&self, workload: &Workload, patch: &Value) -> Result<(), Error> {
+        scale::change(&self.kubectl, workload, patch)
+    }
+
+    /// Sets the image of the next release; `among` is what has to change with it.
+    pub(crate) fn set_image(&self, workload: &Workload, among: &Value) -> Result<(), Error> {
+        let container = &self.container(workload)?.name;
+        let (image, version) = (self.image()?, &self.operation.next()?.version);
+        let mut spec = json!({"template": {
+            "metadata": {"annotations": {RELEASE: version}},
+            "spec": {"containers": [{"name": container, "image": image}]},
+        }});
+        if let (Some(spec), Some(among)) = (spec.as_object_mut(), among.as_object()) {
+            spec.extend(among.clone());
+        }
+        let patch = json!({"spec": spec}).to_string();
+        let (reference, patch) = (workload.reference(), format!("--patch={patch}"));
+        // A strategic patch finds the container by its name; a merge patch would replace the list.
+        let words = ["patch", &reference, "--type=strategic", &patch, "--field-manager=vaultup"];
+        self.kubectl.text(&words).map(drop)
+    }
+
+    /// Waits until so many pods are of the present template, and pauses the Deployment then.
+    pub(crate) fn pause_at(&self, pods: u32) -> Result<(), Error> {
+        wait_until(self.operation.deadline, INTERVAL, || {
+            let cluster = self.cluster()?;
+            let its = &cluster.workloads[0];
+            let taken_up = its.status.observed_generation >= its.metadata.generation;
+            let new = if taken_up { its.status.updated_replicas } else { 0 };
+            if new < pods {
+                return Ok(Wait::NotYet(format!("{new} of {pods} pods are new")));
+            }
+            self.change(its, &json!({"spec": {"paused": true}}))?;
+            Ok(Wait::Over(()))
+        })
+    }
+
+    /// Suspends or resumes the CronJobs that belong to the component.
+    pub(crate) fn suspend(&self, suspended: bool) -> Result<(), Error> {
+        let patch = format!("--patch={}", json!({"spec": {"suspend": suspended}}));
+        self.operation.settings.suspend.iter().try_for_each(|job| {
+            let words = ["patch", job, "--type=merge", &patch, "--field-manager=vaultup"];
+            self.kubectl.text(&words).map(drop)
+        })
+    }
+}
+
+/// Whether a workload is a Deployment, which alone can be paused.
+pub(crate) fn can_be_paused(workload: &Workload) -> bool {
+    workload.kind == Kind::Deployment
+}
+
+/// The version that an image's tag is.
+pub(crate) fn version_of(image: &str) -> Option<String> {
+    let plain = image.split('@').next().unwrap_or_default();
+    let (_, tag) = plain.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))?;
+    let tag = tag.strip_prefix('v').unwrap_or(tag);
+    semver::Version::parse(tag).ok().map(|version| version.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_of;
+
+    #[test]
+    fn the_version_is_the_tag_of_the_image() {
+        let is = |image: &str| version_of(image);
+        assert_eq!(is("registry.example:5000/api:2.5.0").as_deref(), Some("2.5.0"));
+        assert_eq!(is("api:v2.5.0-rc.1@sha256:0f").as_deref(), Some("2.5.0-rc.1"));
+        for image in ["api", "api:latest", "registry.example:5000/api", "api@sha256:0f", "api:2.5"] {
+            assert_eq!(is(image), None, "{image}");
+        }
+    }
+}

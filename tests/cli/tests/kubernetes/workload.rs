@@ -1,0 +1,162 @@
+//! Plain workloads, and a datastore that they write to.
+
+use std::fs;
+
+use stage::Namespace;
+use tempfile::TempDir;
+
+use super::support::{expect, namespace};
+
+const DEPLOYMENT: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  replicas: 2
+  progressDeadlineSeconds: 120
+  strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 1}}
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec:
+      terminationGracePeriodSeconds: 5
+      containers:
+      - name: app
+        image: localhost/app:1.0.0
+        imagePullPolicy: IfNotPresent
+        env: [{name: DATA, value: /data}]
+        envFrom: [{secretRef: {name: api}}]
+        volumeMounts: [{name: data, mountPath: /data}]
+        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
+      volumes: [{name: data, hostPath: {path: FOLDER/data, type: Directory}}]
+";
+
+/// An API at 1.0.0 with a store of schema 1, and releases that run on it or migrate it.
+fn api() -> (Namespace, TempDir) {
+    let (namespace, folder) = namespace(&["kubernetes", "files"]);
+    let path = namespace.folder().to_owned();
+    fs::create_dir(path.join("data")).unwrap();
+    fs::write(path.join("data/schema.json"), r#"{"version":1}"#).unwrap();
+    fs::write(path.join("data/orders"), "one\ntwo\n").unwrap();
+    fs::write(path.join("api.yaml"), DEPLOYMENT.replace("FOLDER", &path.display().to_string()))
+        .unwrap();
+    namespace.kubectl(&["create", "secret", "generic", "api", "--from-literal=TOKEN=x"]).unwrap();
+    namespace.kubectl(&["apply", "--filename=api.yaml"]).unwrap();
+    namespace.kubectl(&["rollout", "status", "deployment/api", "--timeout=60s"]).unwrap();
+    release(&namespace, "1.0.0", "", "schema = 1");
+    release(&namespace, "2.0.0", "", "schema = 1");
+    release(&namespace, "2.0.1-bad", "", "schema = 1");
+    write_stack(&namespace, "");
+    (namespace, folder)
+}
+
+fn release(namespace: &Namespace, version: &str, component: &str, datastore: &str) {
+    let folder = namespace.folder().join("releases").join(version);
+    fs::create_dir_all(&folder).unwrap();
+    let text = format!(
+        "format = 1\nversion = \"{version}\"\n[components.api]\n\
+         image = \"localhost/app:{version}\"\n{component}\n[datastores.orders]\n{datastore}\n"
+    );
+    fs::write(folder.join("release.toml"), text).unwrap();
+}
+
+/// A release that migrates the store with these words after `/app`.
+fn migrating(namespace: &Namespace, words: &str) {
+    let migrate = format!(
+        "schema = 3\nmigration = \"breaking\"\n\
+         migrate = {{ with = \"api\", command = [\"/app\", {words}, \"/data\", \"3\"] }}"
+    );
+    release(namespace, "3.0.0", "", &migrate);
+}
+
+fn write_stack(namespace: &Namespace, component: &str) {
+    let app = namespace.cluster_program("app");
+    let stack = format!(
+        "format = 1\n[stack]\nname = \"api\"\nreleases = \"releases\"\n\
+         [components.api]\nplugin = \"kubernetes\"\nneeds = [\"orders\"]\nwithin = \"40s\"\n{component}\n\
+         [components.api.settings]\nworkload = \"deployment/api\"\nnamespace = \"{}\"\n\
+         [datastores.orders]\nplugin = \"files\"\nwritten-by = [\"api\"]\n\
+         [datastores.orders.settings]\npath = \"data\"\n\
+         schema = [\"{}\", \"schema\", \"${{directory}}\"]\n",
+        namespace.name(),
+        app.display()
+    );
+    fs::write(namespace.folder().join("vaultup.toml"), stack).unwrap();
+}
+
+fn schema(namespace: &Namespace) -> String {
+    fs::read_to_string(namespace.folder().join("data/schema.json")).unwrap()
+}
+
+#[test]
+fn a_deployment_is_upgraded_by_its_image_r41() {
+    let (namespace, _folder) = api();
+    expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:2.0.0"]);
+}
+
+#[test]
+fn an_image_that_never_gets_ready_is_undone_r53() {
+    let (namespace, _folder) = api();
+    let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.1-bad"]).unwrap(), 3);
+    assert!(shown.contains("Readiness probe failed"), "{shown}");
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
+}
+
+#[test]
+fn a_migration_runs_as_a_job_before_the_new_pods_with_writers_stopped_r32_t9() {
+    let (namespace, _folder) = api();
+    migrating(&namespace, "\"migrate\"");
+    let shown = expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 0);
+    assert!(shown.contains("migrating from schema 1 to 3"), "{shown}");
+    assert!(schema(&namespace).contains(r#""version":3"#), "{}", schema(&namespace));
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:3.0.0"]);
+}
+
+#[test]
+fn a_migration_that_fails_half_way_is_restored_before_anything_starts_t4_t8() {
+    let (namespace, _folder) = api();
+    migrating(&namespace, "\"migrate\", \"-fail\"");
+    let shown = expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 3);
+    assert!(shown.contains("duplicate key in `orders`"), "{shown}");
+    assert_eq!(schema(&namespace), r#"{"version":1}"#);
+    assert_eq!(fs::read_to_string(namespace.folder().join("data/orders")).unwrap(), "one\ntwo\n");
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
+}
+
+#[test]
+fn a_variable_that_nothing_configures_stops_the_plan_by_its_name_r8() {
+    let (namespace, _folder) = api();
+    release(&namespace, "2.0.0", "requires = [\"TOKEN\", \"DATA\", \"SIGNING_KEY\"]", "schema = 1");
+    let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
+    assert!(shown.contains("requires SIGNING_KEY, and"), "{shown}");
+    let configure = ["patch", "secret", "api", "--type=merge",
+        "--patch={\"stringData\":{\"SIGNING_KEY\":\"s3cr3t-value\"}}"];
+    namespace.kubectl(&configure).unwrap();
+    let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
+    assert!(!shown.contains("s3cr3t"), "{shown}");
+}
+
+#[test]
+fn a_paused_deployment_is_told_before_and_is_no_obstacle_on_the_way_back_t4() {
+    let (namespace, _folder) = api();
+    namespace.kubectl(&["rollout", "pause", "deployment/api"]).unwrap();
+    let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
+    assert!(shown.contains("it is paused"), "{shown}");
+    namespace.kubectl(&["rollout", "resume", "deployment/api"]).unwrap();
+    // A wave pauses it; what fails after that is undone all the same.
+    write_stack(&namespace, "waves = [\"1\"]");
+    expect(&namespace.vaultup(&["run", "--to", "2.0.1-bad"]).unwrap(), 3);
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
+    expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:2.0.0"]);
+}
+
+#[test]
+fn rights_that_are_missing_are_named_with_the_role_that_gives_them() {
+    let (namespace, _folder) = api();
+    let as_viewer = namespace.as_viewer().unwrap();
+    let shown = expect(&as_viewer(&["run", "--to", "2.0.0"]).unwrap(), 1);
+    assert!(shown.contains("not allowed: ") && shown.contains("patch deployments.apps"), "{shown}");
+    assert!(shown.contains(r#""kind":"Role""#), "{shown}");
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
+}
