@@ -195,7 +195,7 @@ impl Namespace {
         };
         fs::write(&path, admin.lines().map(user).collect::<Vec<_>>().join("\n"))?;
         Ok(move |arguments: &[&str]| {
-            Ok(ran(self.command(arguments).env("KUBECONFIG", &path).output()?))
+            Ok(Ran::of(self.command(arguments).env("KUBECONFIG", &path).output()?))
         })
     }
 

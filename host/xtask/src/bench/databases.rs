@@ -75,21 +75,19 @@ fn measure(workspace: &Workspace, bytes: u64) -> Result<[f64; 4]> {
     let key = tools::make_key(&folder)?;
     let file = folder.join("file");
     let sides = Sides { shop: &shop, file: &file };
-    let (ours, pipe) = in_turns(
-        ROUNDS,
-        || sides.vaultup(&["backup", "create"]),
-        || sides.shell(PIPE, &key.recipient),
-    )?;
+    let back_up: [&dyn Fn() -> Result<Measured>; 2] =
+        [&|| sides.vaultup(&["backup", "create"]), &|| sides.shell(PIPE, &key.recipient)];
+    let [ours, pipe] = in_turns(ROUNDS, back_up)?;
     let memory = ours.iter().map(|one| one.memory_bytes_max).max().unwrap_or_default();
     let runbook = sides.shell(RUNBOOK, &key.recipient)?;
     sides.shell(PIPE, &key.recipient)?;
     let set = shop.back_up()?;
     let identity = key.identity.display().to_string();
-    let (proofs, restores) = in_turns(
-        ROUNDS,
-        || sides.vaultup(&["backup", "prove", &set, "--level", "3"]),
-        || sides.shell(BACK, &identity),
-    )?;
+    let bring_back: [&dyn Fn() -> Result<Measured>; 2] = [
+        &|| sides.vaultup(&["backup", "prove", &set, "--level", "3"]),
+        &|| sides.shell(BACK, &identity),
+    ];
+    let [proofs, restores] = in_turns(ROUNDS, bring_back)?;
     let (ours, pipe) = (durations(&ours), durations(&pipe));
     let (proofs, restores) = (durations(&proofs), durations(&restores));
     for (name, measured) in

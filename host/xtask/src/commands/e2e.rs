@@ -48,7 +48,7 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "live",
         summary: "signals, a second process beside a run, JSON lines, reports",
-        run: |workspace| test_program(workspace, "live"),
+        run: |workspace| test_program(workspace, "live", None),
     },
 ];
 
