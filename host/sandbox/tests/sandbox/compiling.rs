@@ -93,8 +93,7 @@ fn bomb() -> Vec<u8> {
     let function =
         format!("(func (param i64 i64) (result i64) {} (local.get 0))", step.repeat(STEPS));
     let module = format!("(module {})", function.repeat(FUNCTIONS));
-    let text = format!("(component (core {})", &module[1..]);
-    wat::parse_str(text + ")").unwrap()
+    wat::parse_str(format!("(component (core {})", &module[1..])).unwrap()
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ const MANIFEST: &str = include_str!("../../../../tests/evil/plugin.toml");
 /// that the import is there and every use of it is decided by the grant.
 const GRANTS: [(&str, &str); 3] = [
     ("process", "[[tools]]\nname = \"true\"\n[[process]]\nclass = \"read\"\nargv = [\"true\"]"),
-    ("files", "[[files]]\nsetting = \"elsewhere\"\naccess = \"read\"\nbeside = false"),
+    ("files", "[[files]]\nsetting = \"url\"\naccess = \"read\"\nbeside = false"),
     ("http", "[[http]]\nhost = \"granted.invalid:443\""),
 ];
 
