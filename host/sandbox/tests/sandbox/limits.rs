@@ -78,7 +78,7 @@ async fn a_command_gets_as_much_text_as_is_allowed_and_not_one_byte_more() {
 async fn what_a_plugin_says_is_kept_up_to_its_limit_and_cut_one_byte_past_it() {
     for amount in [MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX + 1] {
         let error = take(&Place::changing(), "message", amount as u64).await;
-        assert_eq!(error.said().message.len(), MESSAGE_BYTES_MAX, "{amount} bytes");
+        assert_eq!(error.said().message.len(), MESSAGE_BYTES_MAX, "{amount} bytes: {error}");
     }
     // The SDK cuts what the platform said before the host does, so that only its bound shows here.
     let error = take(&Place::changing(), "platform", PLATFORM_BYTES_MAX as u64 + 1).await;
