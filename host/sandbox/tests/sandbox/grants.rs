@@ -8,7 +8,6 @@ use std::time::Instant;
 use model::contract::PluginError;
 use registry::Error;
 use sandbox::{CallError, CompileLimits, Plugin};
-use toml::{Table, Value};
 
 use crate::support::{CANARY, House, Place, compiler, component, evil};
 
@@ -18,7 +17,7 @@ const MANIFEST: &str = include_str!("../../../../tests/evil/plugin.toml");
 /// that the import is there and every use of it is decided by the grant.
 const GRANTS: [(&str, &str); 3] = [
     ("process", "[[tools]]\nname = \"true\"\n[[process]]\nclass = \"read\"\nargv = [\"true\"]"),
-    ("files", "[[files]]\nsetting = \"elsewhere\"\naccess = \"read\"\nbeside = false"),
+    ("files", "[[files]]\nsetting = \"url\"\naccess = \"read\"\nbeside = false"),
     ("http", "[[http]]\nhost = \"granted.invalid:443\""),
 ];
 
@@ -115,13 +114,16 @@ async fn attempt(plugin: &Plugin, act: &str) -> Result<(), String> {
 
 /// The hostile plugin with harmless grants in place of those kinds, granted and compiled.
 fn plugin_without(kinds: &[&str]) -> Plugin {
-    let mut manifest: Table = MANIFEST.parse().unwrap();
+    let mut manifest = MANIFEST.to_owned();
     for (kind, harmless) in GRANTS.iter().filter(|(kind, _)| kinds.contains(kind)) {
-        let harmless: Table = harmless.parse().unwrap();
-        assert!(harmless.contains_key(*kind));
-        manifest.extend(harmless);
+        let (begins, ends) = match *kind {
+            "process" => ("[[tools]]", "[[http]]"),
+            "http" => ("[[http]]", "[[files]]"),
+            _ => ("[[files]]", "[settings]"),
+        };
+        let (begins, ends) = (manifest.find(begins).unwrap(), manifest.find(ends).unwrap());
+        manifest.replace_range(begins..ends, &format!("{harmless}\n"));
     }
-    let manifest = toml::to_string(&Value::Table(manifest)).unwrap();
     let missing = MANIFEST.len().checked_sub(manifest.len()).unwrap();
     // As long as the one that it replaces, so that nothing else in the component moves.
     let manifest = manifest + &"\n".repeat(missing);
