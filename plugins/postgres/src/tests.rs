@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
 
 use serde_json::{Value, json};
-use vaultup_sdk::backup::Level;
+use vaultup_sdk::backup::{Cost, Level};
 use vaultup_sdk::restore::Stage;
 use vaultup_sdk::testing::{Call, Installed, Machine, Reply};
 use vaultup_sdk::{Backup, Case, Error, Migrate, Observation, Operation, Restore};
@@ -65,6 +65,10 @@ fn operation(machine: &Machine, more: Value) -> Operation<Settings> {
 
 fn taken(machine: &Machine) -> State {
     PostgresPlugin::take(&operation(machine, json!({}))).unwrap().state
+}
+
+fn estimated(operation: &Operation<Settings>) -> Result<Cost, Error> {
+    <PostgresPlugin as Backup>::estimate(operation)
 }
 
 /// Names of the changes that were asked of the server, in order.
@@ -128,7 +132,7 @@ fn a_session_that_ends_before_everything_is_measured_is_no_backup() {
 fn tools_that_are_older_than_the_server_are_refused_before_anything_runs() {
     let machine = machine();
     machine.answer("pg_dump", |_| Reply::output("pg_dump (PostgreSQL) 14.9\n"));
-    let error = PostgresPlugin::estimate(&operation(&machine, json!({}))).unwrap_err();
+    let error = estimated(&operation(&machine, json!({}))).unwrap_err();
     assert_eq!(error.case(), &Case::InvalidSettings);
     assert!(error.to_string().contains("PostgreSQL 15"), "{error}");
 }
@@ -141,7 +145,7 @@ fn a_right_that_is_missing_is_named_with_the_statement_that_grants_it() {
         facts["may-create"] = json!(false);
         Reply::output(facts.to_string())
     });
-    let error = PostgresPlugin::estimate(&operation(&machine, json!({}))).unwrap_err();
+    let error = estimated(&operation(&machine, json!({}))).unwrap_err();
     assert_eq!(error.case(), &Case::Refused);
     assert!(error.to_string().contains("ALTER ROLE \"shop\" CREATEDB"), "{error}");
 }
@@ -149,7 +153,7 @@ fn a_right_that_is_missing_is_named_with_the_statement_that_grants_it() {
 #[test]
 fn a_password_and_a_component_to_run_inside_of_do_not_go_together() {
     let machine = machine();
-    let error = PostgresPlugin::estimate(&operation(&machine, json!({"inside": "db"})));
+    let error = estimated(&operation(&machine, json!({"inside": "db"})));
     assert_eq!(error.unwrap_err().case(), &Case::InvalidSettings);
 }
 

@@ -71,9 +71,11 @@ impl MongoServer {
     /// When the server does not answer.
     pub fn everything(&self) -> Result<String> {
         self.shell(
-            "for (const name of db.getCollectionNames().filter((n) => !n.startsWith('vaultup_')).sort()) {
-               print(name, EJSON.stringify(db.getCollection(name).find().sort({ _id: 1 }).toArray()));
-               print(EJSON.stringify(db.getCollection(name).getIndexes().map((i) => i.name).sort()));
+            "const names = db.getCollectionNames().filter((name) => !name.startsWith('vaultup_'));
+             for (const name of names.sort()) {
+               const collection = db.getCollection(name);
+               print(name, EJSON.stringify(collection.find().sort({ _id: 1 }).toArray()));
+               print(EJSON.stringify(collection.getIndexes().map((index) => index.name).sort()));
              }",
         )
     }

@@ -17,11 +17,19 @@ use crate::shop::{Ran, Shop};
 
 /// The catalogue's migration of each release, and what it fails with half-way if it is to fail.
 const MIGRATIONS: [(&str, &str); 2] = [
-    ("2.0.0", "db.items.createIndex({ name: 1 }); FAULT db.meta.updateOne({}, { $set: { schema_version: 2 } });"),
+    (
+        "2.0.0",
+        "db.items.createIndex({ name: 1 });
+         FAULT
+         db.meta.updateOne({}, { $set: { schema_version: 2 } });",
+    ),
     (
         "3.0.0",
-        "db.prices.insertMany(db.items.find().toArray().map((item) => ({ _id: item._id, price: item.price }))); FAULT
-         db.items.updateMany({}, { $unset: { price: '' } }); db.meta.updateOne({}, { $set: { schema_version: 3 } });",
+        "const priced = (item) => ({ _id: item._id, price: item.price });
+         db.prices.insertMany(db.items.find().toArray().map(priced));
+         FAULT
+         db.items.updateMany({}, { $unset: { price: '' } });
+         db.meta.updateOne({}, { $set: { schema_version: 3 } });",
     ),
 ];
 

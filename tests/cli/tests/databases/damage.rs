@@ -1,8 +1,8 @@
 //! P9: ten kinds of damage to a backup, and which level of proof sees which.
 //!
 //! Eight are done to what is stored. Two are older than the vault: a dump that was cut off, or is
-//! not what is in the database, and was stored faithfully; a tool that lies about its success is needed for that,
-//! so a script stands in for the tool.
+//! not what is in the database, and was stored faithfully. A tool that lies about its success is
+//! needed for that, so a script stands in for it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -137,10 +137,8 @@ fn judged(database: &str, seen: &Seen) {
     }
     let of = seen.len();
     assert_eq!(of, 10);
-    let [zero, one, two, three] = by_level;
-    figure(&format!(
-        "{database} damage seen at level 0: {zero}/{of}, 1: {one}/{of}, 2: {two}/{of}, 3: {three}/{of}"
-    ));
+    let by_level = by_level.map(|seen| format!("{seen}/{of}")).join(", ");
+    figure(&format!("{database}: damage seen at levels 0 to 3: {by_level}"));
 }
 
 #[test]
@@ -224,7 +222,8 @@ fn lied(shop: &PostgresShop, folder: &TempDir, how: &str) {
     shop.server.psql("shop", &insert).unwrap();
     let real = shop.server.programs().join("pg_dump");
     let script = format!(
-        "#!/bin/sh\nwhole='{}' fewer='{}'\ncase \"$*\" in *--snapshot=*) {how};; *) exec {} \"$@\";; esac\n",
+        "#!/bin/sh\nwhole='{}' fewer='{}'\n\
+         case \"$*\" in *--snapshot=*) {how};; *) exec {} \"$@\";; esac\n",
         whole.display(),
         fewer.display(),
         real.display()

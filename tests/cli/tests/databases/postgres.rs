@@ -82,8 +82,10 @@ const RICH: &str = r#"
     CREATE POLICY northern ON parts FOR SELECT USING (region = 'north');
     CREATE VIEW north AS SELECT * FROM parts WHERE region = 'north';
     CREATE MATERIALIZED VIEW counted AS SELECT region, count(*) FROM parts GROUP BY region;
-    CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.at := now(); RETURN NEW; END';
-    CREATE TRIGGER stamped BEFORE UPDATE ON "odd schema"."Odd Table" FOR EACH ROW EXECUTE FUNCTION stamp();
+    CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql
+      AS 'BEGIN NEW.at := now(); RETURN NEW; END';
+    CREATE TRIGGER stamped BEFORE UPDATE ON "odd schema"."Odd Table"
+      FOR EACH ROW EXECUTE FUNCTION stamp();
     CREATE SEQUENCE tickets START 5000 INCREMENT 7;
     SELECT nextval('tickets'), nextval('tickets');
     SELECT lo_from_bytea(4711, 'a large object');
