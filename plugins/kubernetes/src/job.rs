@@ -89,11 +89,8 @@ impl Component<'_> {
         Ok(job_of(&cluster, &self.job_name()).cloned())
     }
 
-    /// Its name: the same for the same operation.
     fn job_name(&self) -> String {
-        let digest = digest::of([self.operation.key.as_str()]);
-        let digest = digest.trim_start_matches("sha256:");
-        format!("vaultup-migrate-{}", &digest[..16])
+        name_for(&self.operation.key)
     }
 
     fn job_log(&self, name: &str) -> Result<String, Error> {
@@ -108,6 +105,13 @@ impl Component<'_> {
         }
         Ok(text)
     }
+}
+
+/// The name of an operation's Job: the same for the same operation.
+pub(crate) fn name_for(key: &str) -> String {
+    let digest = digest::of([key]);
+    let digest = digest.trim_start_matches("sha256:");
+    format!("vaultup-migrate-{}", &digest[..16])
 }
 
 fn job_of<'c>(cluster: &'c Cluster, name: &str) -> Option<&'c Job> {

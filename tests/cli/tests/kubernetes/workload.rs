@@ -144,7 +144,7 @@ fn a_paused_deployment_is_told_before_and_is_no_obstacle_on_the_way_back_t4() {
     assert!(shown.contains("it is paused"), "{shown}");
     namespace.kubectl(&["rollout", "resume", "deployment/api"]).unwrap();
     // A wave pauses it; what fails after that is undone all the same.
-    write_stack(&namespace, "waves = [\"1\"]");
+    write_stack(&namespace, "waves = [\"1\", \"100%\"]");
     expect(&namespace.vaultup(&["run", "--to", "2.0.1-bad"]).unwrap(), 3);
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
     expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
