@@ -120,7 +120,10 @@ impl Project {
                 return Err(Error::Unreadable { path, source: error });
             }
             _ if plain && self.origin != Origin::File => {
-                return Ok(Release::parse(&format!("format = 1\nversion = \"{version}\"\n"), "--to")?);
+                return Ok(Release::parse(
+                    &format!("format = 1\nversion = \"{version}\"\n"),
+                    "--to",
+                )?);
             }
             _ => {
                 return Err(Error::ReleaseNotFound {

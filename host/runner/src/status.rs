@@ -185,7 +185,10 @@ fn held(machine: &Machine) -> Vec<String> {
             vec![back, forward]
         }
         Some(HoldReason::MigrationUnresolved) => {
-            vec!["`vaultup rollback` decides again when the migration has ended".to_owned(), forward]
+            vec![
+                "`vaultup rollback` decides again when the migration has ended".to_owned(),
+                forward,
+            ]
         }
         Some(HoldReason::NoBackup | HoldReason::ProofTooLow | HoldReason::NotRestorable) => {
             vec![forward, ANOTHER_SET.to_owned()]

@@ -45,14 +45,17 @@ impl Deploy for HelmPlugin {
         let revision = deployed.revision;
         let kept = release.manifest(revision);
         let (available, reason) = match kept {
-            Ok(manifest) => (true, format!(
-                "revision {revision} ({}) is one of {} in helm's history, which keeps {}: chart, \
+            Ok(manifest) => (
+                true,
+                format!(
+                    "revision {revision} ({}) is one of {} in helm's history, which keeps {}: chart, \
                  values and a manifest of {} bytes",
-                deployed.chart,
-                history.len(),
-                operation.settings.history_max(),
-                manifest.len()
-            )),
+                    deployed.chart,
+                    history.len(),
+                    operation.settings.history_max(),
+                    manifest.len()
+                ),
+            ),
             Err(error) if error.case() == &Case::Unreachable => return Err(error),
             Err(error) => (false, format!("revision {revision} cannot be read: {error}")),
         };
@@ -177,8 +180,7 @@ impl Release<'_> {
 pub(crate) fn instances(release: &Release<'_>, cluster: &Cluster) -> Result<Vec<Instance>, Error> {
     let pods: Vec<&Pod> = cluster.owned_pods().filter(|pod| !pod.is_over()).collect();
     let all_ready = pods.iter().all(|pod| pod.is_ready());
-    let warnings =
-        if all_ready { Warnings::default() } else { Warnings::look(&release.kubectl)? };
+    let warnings = if all_ready { Warnings::default() } else { Warnings::look(&release.kubectl)? };
     let instance = |pod: &&Pod| Instance {
         name: pod.metadata.name.clone(),
         version: None,

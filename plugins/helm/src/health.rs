@@ -36,8 +36,12 @@ impl HealthCheck for HelmPlugin {
         let reasons: Vec<&str> =
             pods.iter().filter(|pod| !pod.ready).map(|pod| pod.reason.as_str()).collect();
         let verdict = if reasons.is_empty() { Verdict::Healthy } else { Verdict::Degraded };
-        let detail = format!("of {}{}{}", pods.len(), if reasons.is_empty() { "" } else { ": " },
-            reasons.join("; "));
+        let detail = format!(
+            "of {}{}{}",
+            pods.len(),
+            if reasons.is_empty() { "" } else { ": " },
+            reasons.join("; ")
+        );
         let ready = Measurement::number("pods-ready", ready as f64, "1", verdict);
         measured.push(ready.with_detail(detail));
         Ok(measured)

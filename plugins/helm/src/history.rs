@@ -85,11 +85,7 @@ impl Entry {
 
 /// The release's version by what a chart says of itself. Without a word of the operator's it is
 /// the `appVersion`, if that is a semantic version, else the chart's own.
-pub(crate) fn version_of(
-    chart: &str,
-    app: &str,
-    version_in: Option<VersionIn>,
-) -> Option<String> {
+pub(crate) fn version_of(chart: &str, app: &str, version_in: Option<VersionIn>) -> Option<String> {
     match version_in {
         Some(VersionIn::AppVersion) => semantic(app),
         Some(VersionIn::ChartVersion) => semantic(chart),
@@ -145,7 +141,8 @@ mod tests {
 
     #[test]
     fn the_way_back_is_the_last_deployed_revision_and_never_a_failed_one() {
-        let rows = [(1, "superseded", ""), (2, "deployed", ""), (3, "failed", ""), (4, "failed", "")];
+        let rows =
+            [(1, "superseded", ""), (2, "deployed", ""), (3, "failed", ""), (4, "failed", "")];
         assert_eq!(history(&rows).deployed().unwrap().revision, 2);
         assert_eq!(history(&[(1, "failed", "")]).deployed(), None);
         // After a rollback during an upgrade there are two: the newer one runs.

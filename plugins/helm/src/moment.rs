@@ -13,7 +13,8 @@ pub(crate) fn milliseconds(text: &str) -> Option<u64> {
     let mut clock = clock.splitn(3, ':');
     let (hours, minutes) = (clock.next()?.parse::<i64>().ok()?, clock.next()?.parse::<i64>().ok()?);
     let seconds = clock.next()?.parse::<f64>().ok()?;
-    let fits = (1..=12).contains(&month) && (1..=31).contains(&day) && (0.0..61.0).contains(&seconds);
+    let fits =
+        (1..=12).contains(&month) && (1..=31).contains(&day) && (0.0..61.0).contains(&seconds);
     if !fits {
         return None;
     }

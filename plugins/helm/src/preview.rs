@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use vaultup_kubectl::{fields, manifest};
-use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::Error;
+use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 
 use crate::history::History;
 use crate::release::{Release, Source};
@@ -242,7 +242,9 @@ fn removed(object: &Value) -> Difference {
     }
     let holds_data = matches!(
         object["kind"].as_str(),
-        Some("PersistentVolumeClaim" | "PersistentVolume" | "CustomResourceDefinition" | "Namespace")
+        Some(
+            "PersistentVolumeClaim" | "PersistentVolume" | "CustomResourceDefinition" | "Namespace"
+        )
     );
     match holds_data {
         true => {
@@ -287,7 +289,9 @@ fn missing(given: &Value, next: &Value, path: &str, found: &mut Vec<String>) {
     for (key, value) in given {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match (value, next.get(key)) {
-            (Value::Object(_), Some(below @ Value::Object(_))) => missing(value, below, &path, found),
+            (Value::Object(_), Some(below @ Value::Object(_))) => {
+                missing(value, below, &path, found)
+            }
             (_, Some(_)) => {}
             (_, None) => found.push(path),
         }
@@ -310,12 +314,17 @@ mod tests {
 
     #[test]
     fn what_comes_changes_and_goes_is_told_by_object() {
-        let before = [object("Deployment", "a", json!({"replicas": 1})), object("Service", "b", json!({}))];
-        let after = [object("Deployment", "a", json!({"replicas": 2})), object("Ingress", "c", json!({}))];
+        let before =
+            [object("Deployment", "a", json!({"replicas": 1})), object("Service", "b", json!({}))];
+        let after =
+            [object("Deployment", "a", json!({"replicas": 2})), object("Ingress", "c", json!({}))];
         let found = compared(&before, &after);
         let told: Vec<(&str, &str)> =
             found.iter().map(|its| (its.act.as_str(), its.object.as_str())).collect();
-        assert_eq!(told, [("change", "Deployment/a"), ("add", "Ingress/c"), ("delete", "Service/b")]);
+        assert_eq!(
+            told,
+            [("change", "Deployment/a"), ("add", "Ingress/c"), ("delete", "Service/b")]
+        );
         assert_eq!(found[0].detail, "spec.replicas 1 → 2");
         assert_eq!(found[2].severity, Severity::Warning);
     }

@@ -174,7 +174,9 @@ impl<'o> Release<'o> {
         let entry: Entry = next.entry()?;
         let chart = next.artifact.clone().or_else(|| settings.chart.clone()).ok_or_else(|| {
             let subject = &self.operation.subject;
-            Error::invalid_settings(format!("neither the settings nor the release name a chart for {subject}"))
+            Error::invalid_settings(format!(
+                "neither the settings nor the release name a chart for {subject}"
+            ))
         })?;
         let is_fetched = !is_local(&chart);
         let by_version = is_fetched && !chart.contains('@');

@@ -82,8 +82,12 @@ impl Release<'_> {
             return Ok(history);
         }
         let Some(deployed) = history.deployed().map(|entry| entry.revision) else {
-            let message = format!("`{}` was never deployed: revision {} is {}", self.name(),
-                last.revision, last.status);
+            let message = format!(
+                "`{}` was never deployed: revision {} is {}",
+                self.name(),
+                last.revision,
+                last.status
+            );
             return Err(Error::conflict(message));
         };
         let pending = (last.revision, last.status.clone());
@@ -107,9 +111,7 @@ impl Release<'_> {
             let cluster = self.cluster()?;
             Ok(match running(&cluster, &hooks) {
                 None => Wait::Over(()),
-                Some(job) => {
-                    Wait::NotYet(format!("hook Job {} still runs", job.metadata.name))
-                }
+                Some(job) => Wait::NotYet(format!("hook Job {} still runs", job.metadata.name)),
             })
         })
     }

@@ -28,8 +28,14 @@ impl Release<'_> {
         let staged: Vec<Value> = staged.map(|object| owned_by(object, name, namespace)).collect();
         log::info(format!("{} objects of revision {revision}, with no instance", staged.len()));
         let list = json!({"apiVersion": "v1", "kind": "List", "items": staged});
-        let words = ["apply", "--server-side", "--field-manager=helm", "--force-conflicts",
-            "--filename=-", "--output=name"];
+        let words = [
+            "apply",
+            "--server-side",
+            "--field-manager=helm",
+            "--force-conflicts",
+            "--filename=-",
+            "--output=name",
+        ];
         self.kubectl.feed(&words, list.to_string())?;
         follow::until_gone(self.operation.deadline, || self.cluster())
     }

@@ -101,7 +101,13 @@ fn compare(
                 let hidden = hidden || HIDDEN.contains(&key.as_str());
                 path.push(key.clone());
                 let (old, new) = (before.get(key), after.get(key));
-                compare(old.unwrap_or(&Value::Null), new.unwrap_or(&Value::Null), path, hidden, found);
+                compare(
+                    old.unwrap_or(&Value::Null),
+                    new.unwrap_or(&Value::Null),
+                    path,
+                    hidden,
+                    found,
+                );
                 path.pop();
             }
         }
@@ -109,7 +115,13 @@ fn compare(
             for (index, (old, new)) in aligned(before, after).into_iter().enumerate() {
                 let name = old.or(new).and_then(|item| item["name"].as_str());
                 path.push(name.map_or_else(|| index.to_string(), str::to_owned));
-                compare(old.unwrap_or(&Value::Null), new.unwrap_or(&Value::Null), path, hidden, found);
+                compare(
+                    old.unwrap_or(&Value::Null),
+                    new.unwrap_or(&Value::Null),
+                    path,
+                    hidden,
+                    found,
+                );
                 path.pop();
             }
         }
@@ -207,7 +219,8 @@ mod tests {
     #[test]
     fn what_differs_is_told_by_path_and_value() {
         let found = changed(&deployment("app:1", 3), &deployment("app:2", 5));
-        let told: Vec<String> = found.iter().map(|its| format!("{} {}", its.path, its.detail)).collect();
+        let told: Vec<String> =
+            found.iter().map(|its| format!("{} {}", its.path, its.detail)).collect();
         assert_eq!(
             told,
             ["spec.replicas 3 → 5", "spec.template.spec.containers.app.image app:1 → app:2"]

@@ -168,7 +168,8 @@ pub fn with_log(kubectl: &Kubectl, pod: &Pod, reason: &Reason) -> String {
 fn unschedulable(pod: &Pod) -> Option<Reason> {
     let mut conditions = pod.status.conditions.iter();
     let its = conditions.find(|its| its.kind == "PodScheduled" && its.status == "False")?;
-    let text = format!("pod {} has no node: {}", pod.metadata.name, said(&its.reason, &its.message));
+    let text =
+        format!("pod {} has no node: {}", pod.metadata.name, said(&its.reason, &its.message));
     Some(Reason { text, logged_by: None, is_trouble: true })
 }
 
@@ -262,10 +263,7 @@ mod tests {
         assert!(reason.text.ends_with(
             "container `app` CrashLoopBackOff: exited with status 1 (Error), started 3 times"
         ));
-        assert_eq!(
-            reason.logged_by,
-            Some(Logged { container: "app".to_owned(), previous: true })
-        );
+        assert_eq!(reason.logged_by, Some(Logged { container: "app".to_owned(), previous: true }));
     }
 
     #[test]
@@ -275,7 +273,8 @@ mod tests {
         let mut warnings = Warnings::default();
         assert!(!of(&pod(status.clone()), &warnings).unwrap().is_trouble);
         let failing = "Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503";
-        let warning = |reason: &str| Warning { reason: reason.to_owned(), text: failing.to_owned() };
+        let warning =
+            |reason: &str| Warning { reason: reason.to_owned(), text: failing.to_owned() };
         warnings.by_object.insert("shop-1".to_owned(), warning("BackOff"));
         assert!(!of(&pod(status.clone()), &warnings).unwrap().is_trouble);
         warnings.by_object.insert("shop-1".to_owned(), warning("Unhealthy"));

@@ -178,7 +178,10 @@ mod tests {
                 "updatedNumberScheduled": updated, "numberAvailable": available})
         };
         assert_eq!(of(&workload("DaemonSet", json!({}), status(2, 2))), Rollout::Complete);
-        assert!(matches!(of(&workload("DaemonSet", json!({}), status(1, 2))), Rollout::UnderWay(_)));
+        assert!(matches!(
+            of(&workload("DaemonSet", json!({}), status(1, 2))),
+            Rollout::UnderWay(_)
+        ));
     }
 
     #[test]

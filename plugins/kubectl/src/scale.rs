@@ -54,10 +54,14 @@ pub fn start(kubectl: &Kubectl, cluster: &Cluster, instances: u32) -> Result<(),
             None => return Ok(()),
         };
         let replicas = if scaled == 1 { instances } else { before };
-        change(kubectl, workload, &json!({
-            "metadata": {"annotations": {REPLICAS_BEFORE: null}},
-            "spec": {"replicas": replicas},
-        }))
+        change(
+            kubectl,
+            workload,
+            &json!({
+                "metadata": {"annotations": {REPLICAS_BEFORE: null}},
+                "spec": {"replicas": replicas},
+            }),
+        )
     })
 }
 
@@ -76,7 +80,8 @@ pub fn disown(kubectl: &Kubectl, workload: &Workload) -> Result<(), Error> {
     let mut steps = Vec::new();
     for place in places.collect::<Vec<usize>>().into_iter().rev() {
         let path = format!("/metadata/managedFields/{place}");
-        let named = json!({"op": "test", "path": format!("{path}/manager"), "value": FIELD_MANAGER});
+        let named =
+            json!({"op": "test", "path": format!("{path}/manager"), "value": FIELD_MANAGER});
         steps.extend([named, json!({"op": "remove", "path": path})]);
     }
     if steps.is_empty() {
@@ -148,8 +153,11 @@ mod tests {
     #[test]
     fn what_is_stopped_remembers_how_many_it_had_and_is_stopped_once() {
         let machine = machine();
-        stop(&kubectl(), &cluster(json!([deployment("a", 3, None), deployment("b", 0, Some("2"))])))
-            .unwrap();
+        stop(
+            &kubectl(),
+            &cluster(json!([deployment("a", 3, None), deployment("b", 0, Some("2"))])),
+        )
+        .unwrap();
         let calls = machine.take_calls();
         assert_eq!(calls.len(), 1, "{calls:?}");
         assert!(calls[0].contains(r#"{"vaultup.dev/replicas":"3"}},"spec":{"replicas":0}"#));

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use vaultup_kubectl::{Cluster, digest, follow};
 use vaultup_kubectl::objects::Job;
+use vaultup_kubectl::{Cluster, digest, follow};
 use vaultup_sdk::clock::{Wait, wait_until};
 use vaultup_sdk::{Case, Error, log};
 
@@ -45,11 +45,8 @@ impl Component<'_> {
     /// As soon as it fails, with the end of its log.
     pub(crate) fn run_job(&self, command: &[String]) -> Result<(), Error> {
         let name = self.job_name();
-        let workload: Value = self.kubectl.json(&[
-            "get",
-            &self.operation.settings.workload,
-            "--output=json",
-        ])?;
+        let workload: Value =
+            self.kubectl.json(&["get", &self.operation.settings.workload, "--output=json"])?;
         let cluster = self.cluster()?;
         let container = &self.container(&cluster.workloads[0])?.name;
         let pod = &workload["spec"]["template"]["spec"];
@@ -57,7 +54,9 @@ impl Component<'_> {
         match self.kubectl.feed(&["create", "--filename=-", "--output=name"], made.to_string()) {
             Ok(_) => {}
             // An earlier process of this very operation made it.
-            Err(error) if error.case() == &Case::Conflict => log::info(format!("Job {name} exists")),
+            Err(error) if error.case() == &Case::Conflict => {
+                log::info(format!("Job {name} exists"))
+            }
             Err(error) => return Err(error),
         }
         let mut news = follow::News::default();
@@ -128,7 +127,8 @@ fn made_from(pod: &Value, container: &str, image: &str, command: &[String], name
     its["name"] = json!(CONTAINER);
     its["image"] = json!(image);
     its["command"] = json!(command);
-    let kept = OF_THE_POD.iter().filter_map(|key| Some(((*key).to_owned(), pod.get(*key)?.clone())));
+    let kept =
+        OF_THE_POD.iter().filter_map(|key| Some(((*key).to_owned(), pod.get(*key)?.clone())));
     let mut spec: Map<String, Value> = kept.collect();
     spec.insert("restartPolicy".to_owned(), json!("Never"));
     spec.insert("containers".to_owned(), json!([its]));

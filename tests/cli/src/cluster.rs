@@ -94,7 +94,8 @@ impl Namespace {
         namespace.kubectl(&["create", "namespace", &namespace.name])?;
         for plugin in plugins {
             let path = namespace.programs.plugins.join(format!("{plugin}.wasm"));
-            let added = namespace.vaultup(&["plugin", "add", &path.display().to_string(), "--yes"])?;
+            let added =
+                namespace.vaultup(&["plugin", "add", &path.display().to_string(), "--yes"])?;
             ensure!(added.status == Some(0), "plugin add {plugin}: {}", added.shown());
         }
         Ok(namespace)
@@ -182,7 +183,8 @@ impl Namespace {
     /// When a file cannot be read or written.
     pub fn through(&self, port: u16) -> Result<String> {
         let admin = fs::read_to_string(&self.kubeconfig)?;
-        let start = admin.find("https://").context("a kubeconfig names a server")? + "https://".len();
+        let start =
+            admin.find("https://").context("a kubeconfig names a server")? + "https://".len();
         let end = start + admin[start..].find('"').context("the address ends")?;
         let address = admin[start..end].to_owned();
         let through = format!("127.0.0.1:{port}");
@@ -233,13 +235,15 @@ impl Namespace {
     /// # Errors
     /// When kubectl fails.
     pub fn serving(&self) -> Result<Vec<String>> {
-        let pods: Value = serde_json::from_str(&self.kubectl(&["get", "pods", "--output=json"])?)?;
+        let pods: Value =
+            serde_json::from_str(&self.kubectl(&["get", "pods", "--output=json"])?)?;
         let is_ready = |pod: &&Value| {
             let conditions = pod["status"]["conditions"].as_array();
             pod["metadata"]["deletionTimestamp"].is_null()
-                && conditions.into_iter().flatten().any(|its| {
-                    its["type"] == "Ready" && its["status"] == "True"
-                })
+                && conditions
+                    .into_iter()
+                    .flatten()
+                    .any(|its| its["type"] == "Ready" && its["status"] == "True")
         };
         let pods = pods["items"].as_array().cloned().unwrap_or_default();
         let image = |pod: &Value| pod["spec"]["containers"][0]["image"].as_str().map(str::to_owned);

@@ -19,12 +19,14 @@ use crate::shell::Shell;
 
 /// Arguments of `vaultup restore`.
 #[derive(Debug, Args)]
-#[command(after_help = "For when the live state is broken: half-migrated, mixed, gone. The set is \
+#[command(
+    after_help = "For when the live state is broken: half-migrated, mixed, gone. The set is \
     proven first, what is\nthere is kept as a set of its own as far as it can be read, the release \
     that the data belongs to\nis put in place, and the restored copy is switched in only when it \
     is complete. What could not be\nkept is set aside and never removed. It may follow a run that \
     holds or was interrupted.\n\nExamples:\n  vaultup backup list\n  \
-    vaultup restore 3f9c2a17")]
+    vaultup restore 3f9c2a17"
+)]
 pub(crate) struct RestoreArguments {
     /// The set's id.
     pub set: String,

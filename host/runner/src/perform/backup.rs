@@ -154,8 +154,8 @@ impl Worker {
         let mut contents = BTreeMap::new();
         for name in request.names {
             let record = self.take_one(&request, &set, name).await;
-            let record = record
-                .map_err(|trouble| Untaken { datastore: Some(name.clone()), trouble })?;
+            let record =
+                record.map_err(|trouble| Untaken { datastore: Some(name.clone()), trouble })?;
             contents.insert(name.to_string(), record);
         }
         let set = Arc::try_unwrap(set).map_err(|_| {

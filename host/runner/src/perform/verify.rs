@@ -20,10 +20,7 @@ impl Worker {
         let releases = Releases { version, ..self.releases() };
         let patience = Patience::For(effect.step.within);
         let target = &effect.step.target;
-        self.platform
-            .healthy(name, target, version, releases, patience)
-            .await
-            .map(Answer::Measured)
+        self.platform.healthy(name, target, version, releases, patience).await.map(Answer::Measured)
     }
 
     /// Runs a component's checks from end to end, once.

@@ -77,8 +77,19 @@ fn one_line_without_a_stack_file_upgrades_a_release() {
     std::fs::remove_file(namespace.folder().join("vaultup.toml")).unwrap();
     std::fs::remove_dir_all(namespace.folder().join("releases")).unwrap();
     let scope = format!("namespace={}", namespace.name());
-    let words = ["run", "--plugin", "helm", "--set", "release=shop", "--set",
-        "chart=./charts/2.0.0", "--set", &scope, "--to", "2.0.0"];
+    let words = [
+        "run",
+        "--plugin",
+        "helm",
+        "--set",
+        "release=shop",
+        "--set",
+        "chart=./charts/2.0.0",
+        "--set",
+        &scope,
+        "--to",
+        "2.0.0",
+    ];
     expect(&namespace.vaultup(&words).unwrap(), 0);
     assert_eq!(statuses(&namespace), ["1 superseded", "2 deployed"]);
 }
@@ -86,7 +97,9 @@ fn one_line_without_a_stack_file_upgrades_a_release() {
 #[test]
 fn a_field_that_somebody_set_by_hand_stops_the_plan_before_anything_happens() {
     let (namespace, _folder) = shop();
-    namespace.kubectl(&["set", "image", "deployment/shop", "app=localhost/app:2.0.1-slow"]).unwrap();
+    namespace
+        .kubectl(&["set", "image", "deployment/shop", "app=localhost/app:2.0.1-slow"])
+        .unwrap();
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
     assert!(shown.contains("`kubectl-set` has set"), "{shown}");
     assert_eq!(statuses(&namespace), ["1 deployed"]);
@@ -130,7 +143,8 @@ fn kill_helm(namespace: &Namespace) {
 #[test]
 fn another_helm_at_work_is_not_disturbed() {
     let (namespace, _folder) = shop();
-    let words = ["upgrade", "shop", "charts/2.0.0", "--set=hook.enabled=true", "--set=hook.sleep=8s"];
+    let words =
+        ["upgrade", "shop", "charts/2.0.0", "--set=hook.enabled=true", "--set=hook.sleep=8s"];
     let mut other = namespace.program("helm", &words).spawn().unwrap();
     while !statuses(&namespace).iter().any(|status| status.ends_with("pending-upgrade")) {
         assert!(other.try_wait().unwrap().is_none(), "helm ended early");

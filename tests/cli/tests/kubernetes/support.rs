@@ -85,7 +85,8 @@ fn copy(mut from: TcpStream, mut to: TcpStream, is_closed: &AtomicBool) {
                     break;
                 }
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
             Err(_) => break,
         }
     }

@@ -129,8 +129,13 @@ fn a_variable_that_nothing_configures_stops_the_plan_by_its_name_r8() {
     release(&namespace, "2.0.0", "requires = [\"TOKEN\", \"DATA\", \"SIGNING_KEY\"]", "schema = 1");
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
     assert!(shown.contains("requires SIGNING_KEY, and"), "{shown}");
-    let configure = ["patch", "secret", "api", "--type=merge",
-        "--patch={\"stringData\":{\"SIGNING_KEY\":\"s3cr3t-value\"}}"];
+    let configure = [
+        "patch",
+        "secret",
+        "api",
+        "--type=merge",
+        "--patch={\"stringData\":{\"SIGNING_KEY\":\"s3cr3t-value\"}}",
+    ];
     namespace.kubectl(&configure).unwrap();
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
     assert!(!shown.contains("s3cr3t"), "{shown}");
