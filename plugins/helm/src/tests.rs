@@ -139,7 +139,10 @@ fn both_versions_of_helm_are_understood_and_others_are_refused() {
         assert_eq!((seen.revision.as_deref(), seen.instances_wanted), (Some("1"), 2));
         world.apply().unwrap();
         let changes = world.changes();
-        assert!(changes[0].contains("--reset-values") && changes[0].contains("--wait"), "{changes:?}");
+        assert!(
+            changes[0].contains("--reset-values") && changes[0].contains("--wait"),
+            "{changes:?}"
+        );
         assert!(!changes[0].contains("--reuse-values"), "{changes:?}");
         HelmPlugin::revert(&world.operation(), "1", Presence::Running).unwrap();
         let forces = world.changes()[0].contains("--force-conflicts");
@@ -248,7 +251,8 @@ fn values_that_only_the_running_release_has_stop_the_plan() {
     };
     let found = blocking(&world).unwrap();
     assert!(found.detail.contains("replicas, token") && !found.detail.contains("s3cr3t"));
-    let world = World { settings: json!({"release": "shop", "chart": "c", "keep-values": true}), ..world };
+    let world =
+        World { settings: json!({"release": "shop", "chart": "c", "keep-values": true}), ..world };
     assert_eq!(blocking(&world), None);
 }
 
@@ -276,7 +280,10 @@ fn answers_that_no_real_helm_gives_on_demand_are_errors_in_every_phase() {
         || Reply::output("[{\"revision\": 1, \"sta"),
         || Reply::output("[{\"revision\": \"one\"}]"),
         || Reply::output("[]"),
-        || Reply::exit(1).with_errors("Error: Kubernetes cluster unreachable: dial tcp: i/o timeout"),
+        || {
+            Reply::exit(1)
+                .with_errors("Error: Kubernetes cluster unreachable: dial tcp: i/o timeout")
+        },
     ];
     for reply in wrong {
         let world = World::new("v4.1.4");

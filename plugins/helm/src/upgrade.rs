@@ -53,8 +53,7 @@ impl Release<'_> {
     /// As [`Release::upgrade`].
     pub(crate) fn roll_back(&self, revision: u64, without_hooks: bool) -> Result<History, Error> {
         self.give_fields_back()?;
-        let mut words =
-            vec!["rollback".to_owned(), self.name().to_owned(), revision.to_string()];
+        let mut words = vec!["rollback".to_owned(), self.name().to_owned(), revision.to_string()];
         words.extend(without_hooks.then(|| "--no-hooks".to_owned()));
         // On the way back nobody's changes of what this release owns are kept.
         words.extend(self.is_four()?.then(|| "--force-conflicts".to_owned()));
@@ -125,8 +124,10 @@ impl Release<'_> {
         let last = history.last();
         let said = match ended.exit {
             Exit::Status(0) => {
-                let message = format!("{attempt} ended well, and revision {} is {}: {}",
-                    last.revision, last.status, last.description);
+                let message = format!(
+                    "{attempt} ended well, and revision {} is {}: {}",
+                    last.revision, last.status, last.description
+                );
                 return Err(Error::failed(message));
             }
             exit => self.failure(exit, &ended.words, attempt),
@@ -137,7 +138,8 @@ impl Release<'_> {
         let cluster = self.cluster();
         let mut reasons = vec![said.platform().to_owned()];
         if let Ok(cluster) = &cluster {
-            let hooks = hook_pods(cluster).into_iter().filter(|pod| pod.status.phase != "Succeeded");
+            let hooks =
+                hook_pods(cluster).into_iter().filter(|pod| pod.status.phase != "Succeeded");
             let pods = hooks.chain(cluster.owned_pods());
             reasons.extend(follow::reasons_of(&self.kubectl, pods));
         }

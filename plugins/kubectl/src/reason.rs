@@ -273,7 +273,8 @@ mod tests {
         let mut warnings = Warnings::default();
         assert!(!of(&pod(status.clone()), &warnings).unwrap().is_trouble);
         let failing = "Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503";
-        let warning = |reason: &str| Warning { reason: reason.to_owned(), text: failing.to_owned() };
+        let warning =
+            |reason: &str| Warning { reason: reason.to_owned(), text: failing.to_owned() };
         warnings.by_object.insert("shop-1".to_owned(), warning("BackOff"));
         assert!(!of(&pod(status.clone()), &warnings).unwrap().is_trouble);
         warnings.by_object.insert("shop-1".to_owned(), warning("Unhealthy"));

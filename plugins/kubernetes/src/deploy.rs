@@ -175,8 +175,7 @@ impl Component<'_> {
     fn instances(&self, cluster: &Cluster) -> Result<Vec<Instance>, Error> {
         let pods: Vec<&Pod> = cluster.owned_pods().filter(|pod| !pod.is_over()).collect();
         let all_ready = pods.iter().all(|pod| pod.is_ready());
-        let warnings =
-            if all_ready { Warnings::default() } else { Warnings::look(&self.kubectl)? };
+        let warnings = if all_ready { Warnings::default() } else { Warnings::look(&self.kubectl)? };
         let container = self.container(&cluster.workloads[0])?;
         let version = |pod: &Pod| {
             let its = pod.spec.containers.iter().find(|its| its.name == container.name)?;

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use vaultup_kubectl::{Cluster, digest, follow};
 use vaultup_kubectl::objects::Job;
+use vaultup_kubectl::{Cluster, digest, follow};
 use vaultup_sdk::clock::{Wait, wait_until};
 use vaultup_sdk::{Case, Error, log};
 
@@ -45,11 +45,8 @@ impl Component<'_> {
     /// As soon as it fails, with the end of its log.
     pub(crate) fn run_job(&self, command: &[String]) -> Result<(), Error> {
         let name = self.job_name();
-        let workload: Value = self.kubectl.json(&[
-            "get",
-            &self.operation.settings.workload,
-            "--output=json",
-        ])?;
+        let workload: Value =
+            self.kubectl.json(&["get", &self.operation.settings.workload, "--output=json"])?;
         let cluster = self.cluster()?;
         let container = &self.container(&cluster.workloads[0])?.name;
         let pod = &workload["spec"]["template"]["spec"];
@@ -57,7 +54,9 @@ impl Component<'_> {
         match self.kubectl.feed(&["create", "--filename=-", "--output=name"], made.to_string()) {
             Ok(_) => {}
             // An earlier process of this very operation made it.
-            Err(error) if error.case() == &Case::Conflict => log::info(format!("Job {name} exists")),
+            Err(error) if error.case() == &Case::Conflict => {
+                log::info(format!("Job {name} exists"))
+            }
             Err(error) => return Err(error),
         }
         let mut news = follow::News::default();
@@ -89,11 +88,8 @@ impl Component<'_> {
         Ok(job_of(&cluster, &self.job_name()).cloned())
     }
 
-    /// Its name: the same for the same operation.
     fn job_name(&self) -> String {
-        let digest = digest::of([self.operation.key.as_str()]);
-        let digest = digest.trim_start_matches("sha256:");
-        format!("vaultup-migrate-{}", &digest[..16])
+        name_for(&self.operation.key)
     }
 
     fn job_log(&self, name: &str) -> Result<String, Error> {
@@ -110,6 +106,13 @@ impl Component<'_> {
     }
 }
 
+/// The name of an operation's Job: the same for the same operation.
+pub(crate) fn name_for(key: &str) -> String {
+    let digest = digest::of([key]);
+    let digest = digest.trim_start_matches("sha256:");
+    format!("vaultup-migrate-{}", &digest[..16])
+}
+
 fn job_of<'c>(cluster: &'c Cluster, name: &str) -> Option<&'c Job> {
     cluster.jobs.iter().find(|job| job.metadata.name == name)
 }
@@ -124,7 +127,8 @@ fn made_from(pod: &Value, container: &str, image: &str, command: &[String], name
     its["name"] = json!(CONTAINER);
     its["image"] = json!(image);
     its["command"] = json!(command);
-    let kept = OF_THE_POD.iter().filter_map(|key| Some(((*key).to_owned(), pod.get(*key)?.clone())));
+    let kept =
+        OF_THE_POD.iter().filter_map(|key| Some(((*key).to_owned(), pod.get(*key)?.clone())));
     let mut spec: Map<String, Value> = kept.collect();
     spec.insert("restartPolicy".to_owned(), json!("Never"));
     spec.insert("containers".to_owned(), json!([its]));

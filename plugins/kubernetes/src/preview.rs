@@ -1,7 +1,7 @@
 //! What a release would change, and what would keep it from succeeding.
 
-use vaultup_kubectl::{Kind, access, rollout};
 use vaultup_kubectl::rollout::Rollout;
+use vaultup_kubectl::{Kind, access, rollout};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::Exit;
 use vaultup_sdk::{Error, log};
@@ -55,7 +55,11 @@ impl Component<'_> {
         }
         found.extend(self.manifests_differ()?);
         found.extend(self.missing_rights(workload.kind)?);
-        Ok(Forecast { differences: found, commands: self.commands_shown(&reference), seconds: None })
+        Ok(Forecast {
+            differences: found,
+            commands: self.commands_shown(&reference),
+            seconds: None,
+        })
     }
 
     /// What applying the manifests would change, as the cluster itself sees it.

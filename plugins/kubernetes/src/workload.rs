@@ -148,7 +148,8 @@ mod tests {
         let is = |image: &str| version_of(image);
         assert_eq!(is("registry.example:5000/api:2.5.0").as_deref(), Some("2.5.0"));
         assert_eq!(is("api:v2.5.0-rc.1@sha256:0f").as_deref(), Some("2.5.0-rc.1"));
-        for image in ["api", "api:latest", "registry.example:5000/api", "api@sha256:0f", "api:2.5"] {
+        for image in ["api", "api:latest", "registry.example:5000/api", "api@sha256:0f", "api:2.5"]
+        {
             assert_eq!(is(image), None, "{image}");
         }
     }

@@ -176,6 +176,22 @@ impl Namespace {
         self.cluster_programs.join("bin").join(name)
     }
 
+    /// Writes a kubeconfig, `gate.conf`, that leads through a port of this machine, and gives the
+    /// address that the cluster itself listens on.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn through(&self, port: u16) -> Result<String> {
+        let admin = fs::read_to_string(&self.kubeconfig)?;
+        let start =
+            admin.find("https://").context("a kubeconfig names a server")? + "https://".len();
+        let end = start + admin[start..].find('"').context("the address ends")?;
+        let address = admin[start..end].to_owned();
+        let through = format!("127.0.0.1:{port}");
+        fs::write(self.folder.join("gate.conf"), admin.replace(&address, &through))?;
+        Ok(address)
+    }
+
     /// vaultup, run by somebody who may only look at the namespace.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! helm releases and plain workloads on a real cluster, upgraded by the real binary.
 
-#![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
 mod kubernetes {
     mod helm;

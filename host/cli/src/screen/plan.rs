@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use engine::plan::{Plan, Step};
+use model::contract::Severity;
 
 use super::duration;
 use crate::shell::{Paint, Shell};
+
+/// The most changes that are listed: a screen full, and some scrolling.
+const CHANGES_MAX: usize = 100;
 
 /// A plan for people.
 #[must_use]
@@ -15,6 +19,12 @@ pub(crate) fn rendered(plan: &Plan, id: &str, commands: bool, shell: &Shell) -> 
     lines.push(String::new());
     lines.extend(steps(plan, commands, shell));
     lines.push(String::new());
+    let changes = changes(plan, shell);
+    if !changes.is_empty() {
+        lines.push("what deploying changes, as the platform tells it:".to_owned());
+        lines.extend(changes);
+        lines.push(String::new());
+    }
     lines.push(match plan.point_of_no_return {
         Some(index) => format!(
             "if a step fails before {}: redeploy {}. after it: restore the backup, then redeploy \
@@ -46,6 +56,31 @@ pub(crate) fn steps(plan: &Plan, commands: bool, shell: &Shell) -> Vec<String> {
                     .map(|argv| shell.paint(Paint::Dim, &format!("      $ {}", argv.join(" ")))),
             );
         }
+    }
+    lines
+}
+
+/// What the plugins of the components found that deploying would change.
+fn changes(plan: &Plan, shell: &Shell) -> Vec<String> {
+    let each = plan.snapshot.components.iter().flat_map(|(name, seen)| {
+        let differences = seen.preview.iter().flat_map(|preview| &preview.differences);
+        differences.map(move |its| (name, its))
+    });
+    let mut lines: Vec<String> = each
+        .clone()
+        .take(CHANGES_MAX)
+        .map(|(name, its)| {
+            let detail = its.detail.trim_end().replace('\n', "\n      ");
+            let line = format!("  {name}  {} {}: {detail}", its.act, its.object);
+            match its.severity {
+                Severity::Information => line,
+                Severity::Warning | Severity::Blocking => shell.paint(Paint::Yellow, &line),
+            }
+        })
+        .collect();
+    let more = each.count().saturating_sub(CHANGES_MAX);
+    if more > 0 {
+        lines.push(format!("  and {more} more; `--format json` has them all"));
     }
     lines
 }

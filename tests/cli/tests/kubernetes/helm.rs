@@ -5,7 +5,7 @@ use std::time::Duration;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{expect, namespace};
+use super::support::{Gate, expect, namespace};
 
 const BAD: &str = "2.0.1-bad";
 
@@ -178,4 +178,92 @@ fn bad_input_is_refused_with_code_and_next_step_and_nothing_changes() {
         assert!(shown.contains("error[VU") && shown.contains("next:"), "{sets:?}: {shown}");
     }
     assert_eq!(statuses(&namespace), ["1 deployed"]);
+}
+
+/// A shop whose chart mounts a store of schema 1, and a release 3.0.0 whose hook migrates it.
+fn shop_with_store(migrate: &str) -> (Namespace, TempDir) {
+    let (namespace, folder) = namespace(&["helm", "files"]);
+    let path = namespace.folder().to_owned();
+    std::fs::create_dir(path.join("data")).unwrap();
+    std::fs::write(path.join("data/schema.json"), r#"{"version":1}"#).unwrap();
+    std::fs::write(path.join("data/orders"), "one\ntwo\n").unwrap();
+    let orders = "[datastores.orders]\nschema = 1\n";
+    for version in ["1.0.0", "2.0.0"] {
+        let entry = format!("[components.shop]\nchart = \"charts/{version}\"\n{orders}");
+        namespace.chart(version, &entry).unwrap();
+    }
+    let entry = "[components.shop]\nchart = \"charts/3.0.0\"\nvalues = [\"migrating.yaml\"]\n\
+                 [datastores.orders]\nschema = 3\nmigration = \"breaking\"\n\
+                 migrate = { with = \"shop\", at-start = true }\n";
+    namespace.chart("3.0.0", entry).unwrap();
+    let hook = format!("hook: {{enabled: true, migrate: [{migrate}, /data, \"3\"]}}\n");
+    std::fs::write(path.join("migrating.yaml"), hook).unwrap();
+    let data = format!("data={}", path.join("data").display());
+    let stack = format!(
+        "format = 1\n[stack]\nname = \"shop\"\nreleases = \"releases\"\n\
+         [components.shop]\nplugin = \"helm\"\nneeds = [\"orders\"]\nwithin = \"40s\"\n\
+         [components.shop.settings]\nrelease = \"shop\"\nnamespace = \"{}\"\nset = [\"{data}\"]\n\
+         [datastores.orders]\nplugin = \"files\"\nwritten-by = [\"shop\"]\n\
+         [datastores.orders.settings]\npath = \"data\"\n\
+         schema = [\"{}\", \"schema\", \"${{directory}}\"]\n",
+        namespace.name(),
+        namespace.cluster_program("app").display()
+    );
+    std::fs::write(path.join("vaultup.toml"), stack).unwrap();
+    let set = format!("--set={data}");
+    namespace.helm(&["install", "shop", "charts/1.0.0", &set, "--wait"]).unwrap();
+    (namespace, folder)
+}
+
+#[test]
+fn a_hook_that_fails_after_the_schema_changed_is_restored_before_anything_starts_r52_r55_t8() {
+    let (namespace, _folder) = shop_with_store("migrate, -fail");
+    let shown = expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 3);
+    assert!(shown.contains("duplicate key in `orders`"), "{shown}");
+    let read = |name: &str| std::fs::read_to_string(namespace.folder().join(name)).unwrap();
+    assert_eq!(read("data/schema.json"), r#"{"version":1}"#);
+    assert_eq!(read("data/orders"), "one\ntwo\n");
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
+    let staged = shown.find("at revision 1, not started yet").unwrap();
+    let restored = shown.find("into an empty target").unwrap();
+    let started = shown.rfind("shop, 2 instances").unwrap();
+    assert!(staged < restored && restored < started, "{shown}");
+    // 1.0.0 does not start on schema 3: had it been started first, its pods would have ended.
+    let pods = namespace.kubectl(&["get", "pods", "--output=jsonpath={..restartCount}"]).unwrap();
+    assert_eq!(pods.trim(), "0 0");
+    assert_eq!(namespace.history("shop").unwrap().last().unwrap().2, "Rollback to 1");
+}
+
+#[test]
+fn a_hook_that_migrates_leads_to_the_next_release_with_its_schema() {
+    let (namespace, _folder) = shop_with_store("migrate");
+    expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 0);
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:3.0.0"]);
+}
+
+#[test]
+fn a_cluster_that_is_gone_in_the_middle_and_comes_back_is_no_reason_to_guess() {
+    let (namespace, _folder) = shop();
+    let gate = Gate::before(&namespace);
+    let mut child = gate.command(&namespace, &["run", "--to", "2.0.0"]).spawn().unwrap();
+    while !statuses(&namespace).iter().any(|status| status.ends_with("pending-upgrade")) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before helm began");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    gate.close();
+    std::thread::sleep(Duration::from_secs(3));
+    gate.open();
+    let status = child.wait().unwrap().code();
+    // Whatever helm made of it: upgraded, back, or held with a command that leads on.
+    let last = match status {
+        Some(0 | 3) => statuses(&namespace).pop().unwrap(),
+        Some(4) => {
+            let resumed = namespace.vaultup(&["resume"]).unwrap();
+            assert!(matches!(resumed.status, Some(0 | 3)), "{}", resumed.shown());
+            statuses(&namespace).pop().unwrap()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(last.ends_with(" deployed"), "{last}");
+    assert_eq!(namespace.serving().unwrap().len(), 1);
 }

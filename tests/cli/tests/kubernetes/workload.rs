@@ -129,8 +129,13 @@ fn a_variable_that_nothing_configures_stops_the_plan_by_its_name_r8() {
     release(&namespace, "2.0.0", "requires = [\"TOKEN\", \"DATA\", \"SIGNING_KEY\"]", "schema = 1");
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
     assert!(shown.contains("requires SIGNING_KEY, and"), "{shown}");
-    let configure = ["patch", "secret", "api", "--type=merge",
-        "--patch={\"stringData\":{\"SIGNING_KEY\":\"s3cr3t-value\"}}"];
+    let configure = [
+        "patch",
+        "secret",
+        "api",
+        "--type=merge",
+        "--patch={\"stringData\":{\"SIGNING_KEY\":\"s3cr3t-value\"}}",
+    ];
     namespace.kubectl(&configure).unwrap();
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
     assert!(!shown.contains("s3cr3t"), "{shown}");
@@ -144,7 +149,7 @@ fn a_paused_deployment_is_told_before_and_is_no_obstacle_on_the_way_back_t4() {
     assert!(shown.contains("it is paused"), "{shown}");
     namespace.kubectl(&["rollout", "resume", "deployment/api"]).unwrap();
     // A wave pauses it; what fails after that is undone all the same.
-    write_stack(&namespace, "waves = [\"1\"]");
+    write_stack(&namespace, "waves = [\"1\", \"100%\"]");
     expect(&namespace.vaultup(&["run", "--to", "2.0.1-bad"]).unwrap(), 3);
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
     expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
