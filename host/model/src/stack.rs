@@ -151,9 +151,9 @@ pub struct Component {
 
 /// How a component's copy differs from the live one.
 ///
-/// Probes and smoke checks are not taken over: written for the live component, most name an address,
-/// and asked during a rehearsal they would tell of what is *not* rehearsed. An empty list says
-/// that the copy has none.
+/// Probes and smoke checks are not taken over: written for the live component, most name an
+/// address, and asked during a rehearsal they would tell of what is *not* rehearsed. An empty list
+/// says that the copy has none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Rehearsal {

@@ -378,8 +378,8 @@ fn next_for(obstacle: &Obstacle, again: &str) -> String {
             format!("let the release's command take its data from a variable, then {again}")
         }
         Obstacle::ChecksNotCopyable { component, checks } => format!(
-            "write the copy's own `{checks}` under `[components.{component}.rehearsal]` (`[]` if it \
-             is to have none), then {again}"
+            "write the copy's own `{checks}` under `[components.{component}.rehearsal]` (`[]` if \
+             it is to have none), then {again}"
         ),
         Obstacle::OtherStack { .. } | Obstacle::NotInStack(_) => {
             "`vaultup backup list` shows the others".to_owned()

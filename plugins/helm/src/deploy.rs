@@ -48,8 +48,8 @@ impl Deploy for HelmPlugin {
             Ok(manifest) => (
                 true,
                 format!(
-                    "revision {revision} ({}) is one of {} in helm's history, which keeps {}: chart, \
-                 values and a manifest of {} bytes",
+                    "revision {revision} ({}) is one of {} in helm's history, which keeps {}: \
+                 chart, values and a manifest of {} bytes",
                     deployed.chart,
                     history.len(),
                     operation.settings.history_max(),

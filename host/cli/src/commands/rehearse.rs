@@ -16,7 +16,8 @@ use crate::shell::Shell;
 #[derive(Debug, Args)]
 #[command(after_help = "The copy is filled from a proven backup and removed on every path. Each \
     component and datastore\nneeds a `rehearsal` table with the settings in which its copy \
-    differs; a component with\n`health` or `smoke` also the copy's own (`[]` for none).\n\nExample:\n  vaultup rehearse --to 2.5.0")]
+    differs; a component with\n`health` or `smoke` also the copy's own (`[]` for none).\n\n\
+    Example:\n  vaultup rehearse --to 2.5.0")]
 pub(crate) struct RehearseArguments {
     /// The release to rehearse.
     #[arg(long, value_name = "VERSION")]

@@ -83,10 +83,10 @@ fn measure(workspace: &Workspace, bytes: u64) -> Result<[f64; 4]> {
     sides.shell(PIPE, &key.recipient)?;
     let set = shop.back_up()?;
     let identity = key.identity.display().to_string();
-    let bring_back: [&dyn Fn() -> Result<Measured>; 2] = [
-        &|| sides.vaultup(&["backup", "prove", &set, "--level", "3"]),
-        &|| sides.shell(BACK, &identity),
-    ];
+    let bring_back: [&dyn Fn() -> Result<Measured>; 2] =
+        [&|| sides.vaultup(&["backup", "prove", &set, "--level", "3"]), &|| {
+            sides.shell(BACK, &identity)
+        }];
     let [proofs, restores] = in_turns(ROUNDS, bring_back)?;
     let (ours, pipe) = (durations(&ours), durations(&pipe));
     let (proofs, restores) = (durations(&proofs), durations(&restores));

@@ -75,8 +75,8 @@ fn whichever_sync_or_write_fails_nothing_is_lost_and_nothing_is_done_twice() {
         }
     }
     figure(&format!(
-        "failing syncs and writes tried {points}, runs that did not end as if nothing were {failed}, \
-         destructive steps after a failed append {destructive}"
+        "failing syncs and writes tried {points}, runs that did not end as if nothing were \
+         {failed}, destructive steps after a failed append {destructive}"
     ));
     assert_eq!(destructive, 0);
     assert!(failed >= POINTS, "{failed} of {points} runs noticed");
