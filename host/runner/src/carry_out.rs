@@ -247,7 +247,7 @@ impl Carrier {
             backup: backup_of(&self.machine).map(str::to_owned),
             aside: self.machine.facts().aside.clone(),
             next: next_commands(&self.machine),
-            lost_seconds: lost.as_secs(),
+            lost_ms: u64::try_from(lost.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX),
             elapsed,
         });
         Ok(())

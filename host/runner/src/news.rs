@@ -95,8 +95,9 @@ pub enum News {
         aside: BTreeMap<Name, String>,
         /// What to type next.
         next: Vec<String>,
-        /// What was lost by a restore, in seconds during which people could write.
-        lost_seconds: u64,
+        /// What was lost by a restore: milliseconds during which people could write, rounded up, so
+        /// that 0 means nothing.
+        lost_ms: u64,
         /// How long it took in all.
         elapsed: Duration,
     },

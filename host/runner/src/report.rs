@@ -1,6 +1,7 @@
 //! The record of a run for people and programs: steps, times, the decision and its inputs.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use engine::act::{Answer, Failure, Outcome};
 use engine::decision::Decision;
@@ -8,6 +9,7 @@ use engine::machine::Ending;
 use jiff::Timestamp;
 use journal::Journal;
 use model::Name;
+use model::duration::show_duration;
 use serde::Serialize;
 
 use crate::carry_out::{run_named, state_directory};
@@ -172,15 +174,19 @@ fn write_decision(text: &mut String, decision: &Decision) -> std::fmt::Result {
     writeln!(text, "|---|---|---|---|---|---|---|")?;
     for (name, (input, choice)) in &decision.datastores {
         let proof = input.proof.map_or("none".to_owned(), |proof| proof.to_string());
+        // The budget of somebody who accepts every loss has no end.
+        let budget = match input.loss_budget {
+            Duration::MAX => "any".to_owned(),
+            budget => show_duration(budget),
+        };
         writeln!(
             text,
-            "| {name} | {} | {} | {} | {proof} of {} | {} s of {} s | {choice} |",
+            "| {name} | {} | {} | {} | {proof} of {} | {} of {budget} | {choice} |",
             word(&input.schema),
             word(&input.migration),
             word(&input.previous_runs),
             input.proof_required,
-            input.loss.as_secs(),
-            input.loss_budget.as_secs(),
+            show_duration(input.loss),
         )?;
     }
     Ok(())

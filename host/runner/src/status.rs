@@ -9,6 +9,7 @@ use engine::plan::Intent;
 use jiff::Timestamp;
 use journal::{Holder, Journal};
 use model::Name;
+use model::duration::show_duration;
 use serde::Serialize;
 
 use crate::carry_out::state_directory;
@@ -179,8 +180,8 @@ fn held(machine: &Machine) -> Vec<String> {
         Some(HoldReason::LossOverBudget) => {
             let lost = machine.decision().map(engine::Decision::at_stake).unwrap_or_default();
             let back = format!(
-                "`vaultup rollback --accept-loss` goes back; what was written during {} s is lost",
-                lost.as_secs()
+                "`vaultup rollback --accept-loss` goes back; what was written during {} is lost",
+                show_duration(lost)
             );
             vec![back, forward]
         }

@@ -158,7 +158,8 @@ mod tests {
                         (i32.const 1024)))
                 (core instance $libc (instantiate $libc))
                 (core func $get (canon lower (func $random "get-random-bytes")
-                    (memory $libc "memory") (realloc (func $libc "realloc"))))
+                    (memory (core memory $libc "memory"))
+                    (realloc (core func $libc "realloc"))))
                 (core module $m
                     (import "" "get" (func $get (param i64 i32)))
                     (func $start (call $get (i64.const {bytes}) (i32.const 16)))

@@ -23,6 +23,7 @@ pub(crate) enum PluginCommand {
     /// Add a plugin from a file or by a short name, show what it wants, and allow it if you say so.
     Add(AddArguments),
     /// List the plugins of the lock file.
+    #[command(after_help = "Example:\n  vaultup plugin list")]
     List,
     /// Show what a plugin says of itself and asks for.
     Inspect(NameArguments),

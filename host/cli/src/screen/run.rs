@@ -100,9 +100,9 @@ impl Screen {
                 (self.shell.paint(Paint::Green, &text), None)
             }
             Ending::RolledBack => {
-                let lost = match over.lost_seconds {
-                    0 => "nothing lost".to_owned(),
-                    seconds => format!("what was written during {seconds} s is lost"),
+                let lost = match over.lost {
+                    Duration::ZERO => "nothing lost".to_owned(),
+                    lost => format!("what was written during {} is lost", duration(lost)),
                 };
                 let text = format!("back on {} after {took}, {lost}", state.from);
                 (self.shell.paint(Paint::Yellow, &text), None)
@@ -139,7 +139,7 @@ struct Over<'a> {
     backup: Option<&'a str>,
     aside: &'a BTreeMap<Name, String>,
     next: &'a [String],
-    lost_seconds: u64,
+    lost: Duration,
     elapsed: Duration,
 }
 
@@ -182,11 +182,11 @@ impl Listener for Screen {
                 let text = format!("  decided: {choice}, because {reason}");
                 self.shell.note(&self.shell.paint(Paint::Bold, &text));
             }
-            News::Over { run, ending, state: name, backup, aside, next, lost_seconds, elapsed } => {
-                let (lost_seconds, elapsed) = (*lost_seconds, *elapsed);
+            News::Over { run, ending, state: name, backup, aside, next, lost_ms, elapsed } => {
+                let (lost, elapsed) = (Duration::from_millis(*lost_ms), *elapsed);
                 let backup = backup.as_deref();
                 let over =
-                    Over { run, ending, state: name, backup, aside, next, lost_seconds, elapsed };
+                    Over { run, ending, state: name, backup, aside, next, lost, elapsed };
                 self.over(&state, &over);
             }
         }
@@ -206,7 +206,7 @@ fn learnt(answer: &Answer) -> String {
         }
         Answer::Proven { level, figures, .. } => {
             let count: u64 = figures.iter().filter_map(|figure| figure.count).sum();
-            format!("proof {level}: {count} entries equal")
+            format!("proof {level}: {} equal", counted(count, "entry", "entries"))
         }
         Answer::Schema(schema) => match schema.as_ref().and_then(|its| its.version.as_ref()) {
             Some(version) => format!("schema {version}"),
@@ -214,6 +214,10 @@ fn learnt(answer: &Answer) -> String {
         },
         Answer::Measured(measured) => format!("{} of {} well", measured.len(), measured.len()),
     }
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn progress(done: u64, total: Option<u64>, unit: &str) -> String {

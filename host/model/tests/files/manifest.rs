@@ -205,7 +205,7 @@ fn a_contract_that_is_not_offered_is_said_with_both_versions() {
     assert_eq!(newer.code(), code::CONTRACT_TOO_NEW);
     let said = newer.to_string();
     assert!(said.contains("0.2") && said.contains(&CONTRACT_OFFERED.to_string()), "{said}");
-    assert!(newer.next().unwrap().contains("vaultup plugin add helm"));
+    assert!(newer.next().unwrap().contains("`vaultup plugin add ./helm.wasm`"));
     let other = Manifest::parse(&with("1.0"), "f").unwrap().check_contract().unwrap_err();
     assert_eq!(other.code(), code::CONTRACT_OTHER_MAJOR);
 }

@@ -47,7 +47,7 @@ impl Worker {
         }
         let message = format!(
             "the migration of the copy of {name} changed the live datastore: restore the backup \
-             of this rehearsal with `vaultup restore`"
+             of this rehearsal with `vaultup restore SET`"
         );
         Err(failed(failures::MIGRATION, message))
     }

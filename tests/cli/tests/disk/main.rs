@@ -41,14 +41,23 @@ fn with_small_disk(shop: &Shop, mounted_on: &str, script: &str) -> Ran {
     ran
 }
 
+/// Bytes that nothing compresses (xorshift64, always the same).
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let step = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    std::iter::repeat_with(step).take(bytes).collect()
+}
+
 #[test]
 fn a_backup_without_room_is_refused_and_nothing_is_changed() {
     let (shop, folder) = shop();
     shop.write_stack_file("\n[backups]\ndirectory = \"backups\"\n").unwrap();
-    // Noise, which nothing compresses.
-    let noise: Vec<u8> =
-        (0..3_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    fs::write(folder.path().join("data/keys/large"), noise).unwrap();
+    fs::write(folder.path().join("data/keys/large"), noise(3 << 20)).unwrap();
     fs::create_dir_all(folder.path().join("backups")).unwrap();
     shop.stop().unwrap();
     let before = shop.fingerprint().unwrap();
