@@ -6,14 +6,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 
 use super::MongoServer;
 use super::mongo::DATABASE;
 use crate::programs::Programs;
-use crate::shop::{Ran, Shop, ran};
+use crate::shop::{Ran, Shop};
 
 /// The catalogue's migration of each release, and what it fails with half-way if it is to fail.
 const MIGRATIONS: [(&str, &str); 2] = [
@@ -130,8 +130,7 @@ impl MongoShop {
     /// # Errors
     /// When it cannot be started.
     pub fn vaultup(&self, arguments: &[&str]) -> Result<Ran> {
-        let output: Output = self.command(arguments).output()?;
-        Ok(ran(output))
+        Ok(Ran::of(self.command(arguments).output()?))
     }
 
     /// Takes a backup by hand, proven as the stack file asks; its id.
