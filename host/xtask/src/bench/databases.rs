@@ -17,7 +17,7 @@ use anyhow::{Result, ensure};
 use stage::{PostgresShop, Programs};
 
 use super::Figures;
-use super::statistics::{in_turns, median_ms, median_ratio};
+use super::statistics::{described, in_turns, median_ratio};
 use super::tools;
 use crate::process::{self, Measured};
 use crate::screen;
@@ -75,31 +75,27 @@ fn measure(workspace: &Workspace, bytes: u64) -> Result<[f64; 4]> {
     let key = tools::make_key(&folder)?;
     let file = folder.join("file");
     let sides = Sides { shop: &shop, file: &file };
-    let back_up: [&dyn Fn() -> Result<Measured>; 2] =
-        [&|| sides.vaultup(&["backup", "create"]), &|| sides.shell(PIPE, &key.recipient)];
-    let [ours, pipe] = in_turns(ROUNDS, back_up)?;
+    let ours = || sides.vaultup(&["backup", "create"]);
+    let pipe = || sides.shell(PIPE, &key.recipient);
+    let runbook = || sides.shell(RUNBOOK, &key.recipient);
+    let [ours, pipe, runbook] = in_turns(ROUNDS, [&ours, &pipe, &runbook])?;
     let memory = ours.iter().map(|one| one.memory_bytes_max).max().unwrap_or_default();
-    let runbook = sides.shell(RUNBOOK, &key.recipient)?;
     sides.shell(PIPE, &key.recipient)?;
     let set = shop.back_up()?;
     let identity = key.identity.display().to_string();
-    let bring_back: [&dyn Fn() -> Result<Measured>; 2] =
-        [&|| sides.vaultup(&["backup", "prove", &set, "--level", "3"]), &|| {
-            sides.shell(BACK, &identity)
-        }];
-    let [proofs, restores] = in_turns(ROUNDS, bring_back)?;
-    let (ours, pipe) = (durations(&ours), durations(&pipe));
-    let (proofs, restores) = (durations(&proofs), durations(&restores));
-    for (name, measured) in
-        [("vaultup", &ours), ("pipe", &pipe), ("proof", &proofs), ("raw restore", &restores)]
-    {
-        screen::say(format_args!("{name:12} {:.2} s", median_ms(measured) / 1_000.0));
+    let proof = || sides.vaultup(&["backup", "prove", &set, "--level", "3"]);
+    let back = || sides.shell(BACK, &identity);
+    let [proof, back] = in_turns(ROUNDS, [&proof, &back])?;
+    let [ours, pipe, runbook, proof, back] =
+        [&ours, &pipe, &runbook, &proof, &back].map(|all| durations(all));
+    let shown = [("vaultup", &ours), ("pipe", &pipe), ("the runbook's", &runbook)];
+    for (name, measured) in shown.into_iter().chain([("proof", &proof), ("raw restore", &back)]) {
+        screen::say(format_args!("{name}: {}", described(measured)));
     }
-    let runbook_ratio = runbook.duration.as_secs_f64() * 1_000.0 / median_ms(&ours);
     Ok([
         median_ratio(&pipe, &ours),
-        runbook_ratio,
-        median_ratio(&restores, &proofs),
+        median_ratio(&runbook, &ours),
+        median_ratio(&back, &proof),
         memory as f64 / MEBIBYTE as f64,
     ])
 }

@@ -6,7 +6,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 
@@ -130,8 +130,7 @@ impl MongoShop {
     /// # Errors
     /// When it cannot be started.
     pub fn vaultup(&self, arguments: &[&str]) -> Result<Ran> {
-        let output: Output = self.command(arguments).output()?;
-        Ok(Ran::of(output))
+        Ok(Ran::of(self.command(arguments).output()?))
     }
 
     /// Takes a backup by hand, proven as the stack file asks; its id.
