@@ -132,8 +132,8 @@ impl Deploy for HelmPlugin {
             Presence::Stopped => release.stage(number),
             Presence::Running => {
                 let cluster = release.cluster()?;
-                let is_held = cluster.workloads.iter().any(scale::is_held);
-                if history.is_back_at(number) && !is_held && is_complete(&cluster) {
+                let is_stopped = cluster.workloads.iter().any(scale::awaits_start);
+                if history.is_back_at(number) && !is_stopped && is_complete(&cluster) {
                     return Ok(());
                 }
                 release.roll_back(number, false).map(drop)

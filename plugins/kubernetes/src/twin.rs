@@ -22,7 +22,7 @@ impl Component<'_> {
                 false => Observation::NotStarted,
             }),
             Change::Stop => Ok(stopped(&cluster)),
-            Change::Start if scale::is_held(workload) => Ok(Observation::NotStarted),
+            Change::Start if scale::awaits_start(workload) => Ok(Observation::NotStarted),
             Change::Start => Ok(progress(&cluster)),
             Change::Revert((revision, presence)) => {
                 let current = self.current(workload)?.map(|its| its.name);
@@ -31,7 +31,7 @@ impl Component<'_> {
                 }
                 match presence {
                     Presence::Stopped => Ok(stopped(&cluster)),
-                    Presence::Running if scale::is_held(workload) => Ok(Observation::NotStarted),
+                    Presence::Running if scale::awaits_start(workload) => Ok(Observation::NotStarted),
                     Presence::Running => Ok(progress(&cluster)),
                 }
             }
