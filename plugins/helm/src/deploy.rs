@@ -42,20 +42,20 @@ impl Deploy for HelmPlugin {
             let reason = format!("no revision of `{}` is deployed", release.name());
             return Ok(Inventory { available: false, revision: None, reason });
         };
-        let revision = deployed.revision;
-        let kept = release.manifest(revision);
-        let (available, reason) = match kept {
-            Ok(manifest) => (
-                true,
-                format!(
-                    "revision {revision} ({}) is one of {} in helm's history, which keeps {}: chart, \
-                 values and a manifest of {} bytes",
-                    deployed.chart,
-                    history.len(),
-                    operation.settings.history_max(),
-                    manifest.len()
-                ),
-            ),
+        let (revision, chart) = (deployed.revision, &deployed.chart);
+        let (revisions, most) = (history.len(), operation.settings.history_max());
+        let (available, reason) = match release.manifest(revision) {
+            Ok(manifest) => {
+                let bytes = manifest.len();
+                let kept = format!("chart, values and a manifest of {bytes} bytes");
+                (
+                    true,
+                    format!(
+                        "revision {revision} ({chart}) is one of {revisions} in helm's history, which \
+                     keeps {most}: {kept}"
+                    ),
+                )
+            }
             Err(error) if error.case() == &Case::Unreachable => return Err(error),
             Err(error) => (false, format!("revision {revision} cannot be read: {error}")),
         };

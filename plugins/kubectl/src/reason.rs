@@ -285,11 +285,8 @@ mod tests {
     #[test]
     fn a_pod_without_a_node_says_what_the_scheduler_says() {
         let status = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled",
-            "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: too little cpu"}]});
-        assert_eq!(
-            text(status),
-            "pod shop-1 has no node: Unschedulable: 0/1 nodes: too little cpu"
-        );
+            "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: no cpu"}]});
+        assert_eq!(text(status), "pod shop-1 has no node: Unschedulable: 0/1 nodes: no cpu");
     }
 
     #[test]

@@ -64,7 +64,10 @@ mod tests {
     fn variables_come_from_the_container_and_from_what_it_references() {
         let (variables, sources) = named(&json!({
             "env": [{"name": "A", "valueFrom": {}}],
-            "envFrom": [{"configMapRef": {"name": "c"}}, {"prefix": "X_", "secretRef": {"name": "s"}}],
+            "envFrom": [
+                {"configMapRef": {"name": "c"}},
+                {"prefix": "X_", "secretRef": {"name": "s"}},
+            ],
         }));
         assert!(variables.contains("A"));
         let pair = |prefix: &str, source: &str| (prefix.to_owned(), source.to_owned());

@@ -31,7 +31,9 @@ impl Component<'_> {
                 }
                 match presence {
                     Presence::Stopped => Ok(stopped(&cluster)),
-                    Presence::Running if scale::awaits_start(workload) => Ok(Observation::NotStarted),
+                    Presence::Running if scale::awaits_start(workload) => {
+                        Ok(Observation::NotStarted)
+                    }
                     Presence::Running => Ok(progress(&cluster)),
                 }
             }
