@@ -48,13 +48,8 @@ impl Deploy for HelmPlugin {
             Ok(manifest) => {
                 let bytes = manifest.len();
                 let kept = format!("chart, values and a manifest of {bytes} bytes");
-                (
-                    true,
-                    format!(
-                        "revision {revision} ({chart}) is one of {revisions} in helm's history, which \
-                     keeps {most}: {kept}"
-                    ),
-                )
+                let of = format!("one of {revisions} in helm's history, which keeps {most}");
+                (true, format!("revision {revision} ({chart}) is {of}: {kept}"))
             }
             Err(error) if error.case() == &Case::Unreachable => return Err(error),
             Err(error) => (false, format!("revision {revision} cannot be read: {error}")),
