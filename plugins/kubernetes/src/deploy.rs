@@ -245,7 +245,11 @@ pub(crate) fn serves(workload: &Workload, wave: Wave) -> bool {
         return false;
     }
     if wave.number == wave.of {
-        return rollout::of(workload) == Rollout::Complete && !scale::awaits_start(workload);
+        // What an earlier wave held back is no part of a complete rollout.
+        let is_whole = workload.spec.update_strategy.rolling_update.partition == 0;
+        return is_whole
+            && rollout::of(workload) == Rollout::Complete
+            && !scale::awaits_start(workload);
     }
     status.updated_replicas >= wave.instances && status.ready_replicas >= status.replicas
 }

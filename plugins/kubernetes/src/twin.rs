@@ -1,7 +1,7 @@
 //! The read-only twins: what the cluster says of a change.
 
 use vaultup_kubectl::rollout::{self, Rollout};
-use vaultup_kubectl::{Cluster, scale};
+use vaultup_kubectl::{Cluster, Workload, scale};
 use vaultup_sdk::deploy::{Change, Presence};
 use vaultup_sdk::{Error, Observation};
 
@@ -45,6 +45,10 @@ impl Component<'_> {
 }
 
 fn progress(cluster: &Cluster) -> Observation {
+    let partition = |its: &Workload| its.spec.update_strategy.rolling_update.partition;
+    if cluster.workloads.iter().any(|its| partition(its) > 0) {
+        return Observation::NotStarted;
+    }
     match rollout::of_all(cluster) {
         Rollout::Complete => Observation::done("every pod is new and ready"),
         // It goes on by itself; whoever asks again finds out how it ends.
