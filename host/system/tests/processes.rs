@@ -352,6 +352,21 @@ async fn lines_that_nobody_takes_hold_the_tool_back_until_its_end_is_asked_for()
 }
 
 #[tokio::test]
+async fn whether_a_tool_has_ended_is_told_without_waiting_for_it() {
+    let mut command = shell("echo begun; exec tail -f /dev/null");
+    command.output = Output::Lines;
+    let mut running = spawn(command).unwrap();
+    assert_eq!(running.next_line().await.unwrap().text, "begun");
+    assert!(!running.has_ended());
+    running.canceller().cancel();
+    assert!(running.next_line().await.is_none());
+    while !running.has_ended() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(running.finish().await.unwrap().exit, Exit::Cancelled);
+}
+
+#[tokio::test]
 async fn a_slow_reader_of_lines_misses_none_after_the_tool_has_ended() {
     let mut command = shell("i=0; while [ $i -lt 500 ]; do echo $i; i=$((i+1)); done");
     command.output = Output::Lines;

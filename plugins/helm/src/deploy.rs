@@ -42,20 +42,15 @@ impl Deploy for HelmPlugin {
             let reason = format!("no revision of `{}` is deployed", release.name());
             return Ok(Inventory { available: false, revision: None, reason });
         };
-        let revision = deployed.revision;
-        let kept = release.manifest(revision);
-        let (available, reason) = match kept {
-            Ok(manifest) => (
-                true,
-                format!(
-                    "revision {revision} ({}) is one of {} in helm's history, which keeps {}: \
-                 chart, values and a manifest of {} bytes",
-                    deployed.chart,
-                    history.len(),
-                    operation.settings.history_max(),
-                    manifest.len()
-                ),
-            ),
+        let (revision, chart) = (deployed.revision, &deployed.chart);
+        let (revisions, most) = (history.len(), operation.settings.history_max());
+        let (available, reason) = match release.manifest(revision) {
+            Ok(manifest) => {
+                let bytes = manifest.len();
+                let kept = format!("chart, values and a manifest of {bytes} bytes");
+                let of = format!("one of {revisions} in helm's history, which keeps {most}");
+                (true, format!("revision {revision} ({chart}) is {of}: {kept}"))
+            }
             Err(error) if error.case() == &Case::Unreachable => return Err(error),
             Err(error) => (false, format!("revision {revision} cannot be read: {error}")),
         };
@@ -132,8 +127,8 @@ impl Deploy for HelmPlugin {
             Presence::Stopped => release.stage(number),
             Presence::Running => {
                 let cluster = release.cluster()?;
-                let is_held = cluster.workloads.iter().any(scale::is_held);
-                if history.is_back_at(number) && !is_held && is_complete(&cluster) {
+                let is_stopped = cluster.workloads.iter().any(scale::awaits_start);
+                if history.is_back_at(number) && !is_stopped && is_complete(&cluster) {
                     return Ok(());
                 }
                 release.roll_back(number, false).map(drop)

@@ -8,7 +8,7 @@
 //! | key | meaning |
 //! |---|---|
 //! | `release` | name of the helm release |
-//! | `chart` | a directory, an archive, `repository/chart` or `oci://…`; a release file's `chart` outranks it |
+//! | `chart` | directory, archive, `repository/chart` or `oci://…`; a release file outranks it |
 //! | `namespace`, `kubeconfig`, `context` | where; default: `default`, and what `kubectl` finds |
 //! | `values` | values files, later ones outrank earlier ones |
 //! | `set`, `set-string` | `key=value`; `${release.version}` stands for the version |

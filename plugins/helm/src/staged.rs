@@ -6,16 +6,14 @@
 //! completes it, and helm's record with it.
 
 use serde_json::{Value, json};
-use vaultup_kubectl::objects::Kind;
-use vaultup_kubectl::{Cluster, follow, manifest, scale};
+use vaultup_kubectl::scale::NO_NODE;
+use vaultup_kubectl::{Cluster, Kind, follow, manifest, scale};
 use vaultup_sdk::{Error, log};
 
 use crate::release::Release;
 
 /// Annotation with the revision that is in place and waits to be started.
 pub(crate) const STAGED: &str = "vaultup.dev/revision";
-/// Label that no node has.
-const NO_NODE: &str = "vaultup.dev/stopped";
 
 impl Release<'_> {
     /// Puts a revision in place with no instance running.

@@ -20,7 +20,7 @@ impl Release<'_> {
             Change::Start => {
                 let cluster = self.cluster()?;
                 let hinders = staged::staged(&cluster).is_some()
-                    || cluster.workloads.iter().any(scale::is_held);
+                    || cluster.workloads.iter().any(scale::awaits_start);
                 Ok(if hinders { Observation::NotStarted } else { ready(&cluster) })
             }
             Change::Revert((revision, Presence::Running)) => self.back(revision),

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use vaultup_kubectl::objects::Pod;
-use vaultup_kubectl::{Cluster, follow, scale};
+use vaultup_kubectl::objects::{Pod, REPLICAS_BEFORE};
+use vaultup_kubectl::{Cluster, Kind, Workload, follow, scale};
 use vaultup_sdk::process::{Arguments, Command, Exit, Origin};
 use vaultup_sdk::{Case, Error, cancel, clock, log};
 
@@ -62,13 +62,19 @@ impl Release<'_> {
         self.judge(&ended, "`helm rollback`", |history| history.is_back_at(revision))
     }
 
-    /// Fields that vaultup itself set while stopping are helm's again.
+    /// Fields that vaultup itself set while stopping are helm's again. A DaemonSet that is held by
+    /// a node selector, which no chart knows of, is let go.
     fn give_fields_back(&self) -> Result<(), Error> {
         let cluster = self.cluster()?;
-        let held = cluster.workloads.iter().filter(|workload| {
-            workload.metadata.annotations.contains_key(vaultup_kubectl::objects::REPLICAS_BEFORE)
-        });
-        held.into_iter().try_for_each(|workload| scale::disown(&self.kubectl, workload))
+        let marked =
+            |workload: &&Workload| workload.metadata.annotations.contains_key(REPLICAS_BEFORE);
+        cluster.workloads.iter().filter(marked).try_for_each(|workload| match workload.kind {
+            Kind::DaemonSet => {
+                let only = cluster.clone().only(|its| its.reference() == workload.reference());
+                scale::start(&self.kubectl, &only, 0)
+            }
+            Kind::Deployment | Kind::StatefulSet => scale::disown(&self.kubectl, workload),
+        })
     }
 
     fn limits(&self) -> Vec<String> {

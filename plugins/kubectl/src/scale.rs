@@ -12,8 +12,8 @@ use crate::objects::{Cluster, Kind, REPLICAS_BEFORE, Workload};
 
 /// Who owns the fields that are changed here.
 pub const FIELD_MANAGER: &str = "vaultup";
-/// Label that no node has.
-const NO_NODE: &str = "vaultup.dev/stopped";
+/// Label that no node has: what selects it runs nowhere.
+pub const NO_NODE: &str = "vaultup.dev/stopped";
 
 /// Takes every workload to no instance. Does not wait.
 ///
@@ -37,31 +37,30 @@ pub fn stop(kubectl: &Kubectl, cluster: &Cluster) -> Result<(), Error> {
 }
 
 /// Takes the workloads back to as many instances as they had, or to `instances` if there is only
-/// one that nothing is written down of. Does not wait.
+/// one, and gives the fields back that were changed for it. Does not wait.
 ///
 /// # Errors
 /// If the cluster refuses it.
 pub fn start(kubectl: &Kubectl, cluster: &Cluster, instances: u32) -> Result<(), Error> {
     let scaled = cluster.workloads.iter().filter(|its| its.kind != Kind::DaemonSet).count();
     cluster.workloads.iter().try_for_each(|workload| {
-        if workload.kind == Kind::DaemonSet {
-            let held = is_held(workload);
-            return if held { change(kubectl, workload, &held_daemons(None)) } else { Ok(()) };
-        }
-        let before = match workload.metadata.annotations.get(REPLICAS_BEFORE) {
-            Some(before) => before.parse().unwrap_or(instances),
-            None if scaled == 1 => instances,
-            None => return Ok(()),
+        let before = workload.metadata.annotations.get(REPLICAS_BEFORE);
+        let patch = match (workload.kind, before) {
+            (Kind::DaemonSet, None) => return Ok(()),
+            (Kind::DaemonSet, Some(_)) => held_daemons(None),
+            // What was at no instance of its own stays there.
+            (_, None) if scaled > 1 => return Ok(()),
+            (_, before) => {
+                let before = before.and_then(|text| text.parse().ok());
+                let replicas = before.filter(|_| scaled > 1).unwrap_or(instances);
+                json!({
+                    "metadata": {"annotations": {REPLICAS_BEFORE: null}},
+                    "spec": {"replicas": replicas},
+                })
+            }
         };
-        let replicas = if scaled == 1 { instances } else { before };
-        change(
-            kubectl,
-            workload,
-            &json!({
-                "metadata": {"annotations": {REPLICAS_BEFORE: null}},
-                "spec": {"replicas": replicas},
-            }),
-        )
+        change(kubectl, workload, &patch)?;
+        disown(kubectl, workload)
     })
 }
 
@@ -97,6 +96,12 @@ pub fn is_held(workload: &Workload) -> bool {
         Kind::DaemonSet => workload.metadata.annotations.contains_key(REPLICAS_BEFORE),
         Kind::Deployment | Kind::StatefulSet => workload.wanted() == 0,
     }
+}
+
+/// Whether a workload was stopped by [`stop`] and not started since.
+#[must_use]
+pub fn awaits_start(workload: &Workload) -> bool {
+    is_held(workload) && workload.metadata.annotations.contains_key(REPLICAS_BEFORE)
 }
 
 /// Changes a workload by a merge patch, as vaultup.
@@ -168,11 +173,15 @@ mod tests {
         let machine = machine();
         let both = json!([deployment("a", 0, Some("3")), deployment("b", 0, Some("2"))]);
         start(&kubectl(), &cluster(both), 5).unwrap();
-        let calls = machine.take_calls();
+        let patches = |machine: &Installed| {
+            let calls = machine.take_calls().into_iter();
+            calls.filter(|call| call.starts_with("kubectl patch")).collect::<Vec<_>>()
+        };
+        let calls = patches(&machine);
         assert!(calls[0].contains("patch deployment/a") && calls[0].contains(r#""replicas":3"#));
         assert!(calls[1].contains("patch deployment/b") && calls[1].contains(r#""replicas":2"#));
         start(&kubectl(), &cluster(json!([deployment("a", 0, None)])), 4).unwrap();
-        assert!(machine.take_calls()[0].contains(r#""replicas":4"#));
+        assert!(patches(&machine)[0].contains(r#""replicas":4"#));
     }
 
     #[test]

@@ -65,7 +65,8 @@ mod tests {
         let (variables, sources) = named(&json!({
             "env": [{"name": "A", "valueFrom": {}}],
             "envFrom": [
-                {"configMapRef": {"name": "c"}}, {"prefix": "X_", "secretRef": {"name": "s"}},
+                {"configMapRef": {"name": "c"}},
+                {"prefix": "X_", "secretRef": {"name": "s"}},
             ],
         }));
         assert!(variables.contains("A"));

@@ -74,7 +74,7 @@ impl Deploy for KubernetesPlugin {
         let looked = component.cluster()?;
         let workload = &looked.workloads[0];
         let mut among = json!({});
-        if scale::is_held(workload) && workload.kind != Kind::DaemonSet {
+        if scale::awaits_start(workload) && workload.kind != Kind::DaemonSet {
             among["replicas"] = json!(workload.wanted_when_open());
         }
         match workload.kind {
@@ -83,7 +83,7 @@ impl Deploy for KubernetesPlugin {
                 among["updateStrategy"] = json!({"rollingUpdate": {"partition": left}});
             }
             Kind::Deployment => among["paused"] = json!(false),
-            Kind::DaemonSet if scale::is_held(workload) => {
+            Kind::DaemonSet if scale::awaits_start(workload) => {
                 scale::start(&component.kubectl, &looked, wave.instances)?;
             }
             Kind::DaemonSet => {}
@@ -141,7 +141,7 @@ impl Deploy for KubernetesPlugin {
         match presence {
             Presence::Stopped => Ok(()),
             Presence::Running => {
-                if scale::is_held(workload) {
+                if scale::awaits_start(workload) {
                     let instances = workload.wanted_when_open();
                     scale::start(&component.kubectl, &component.cluster()?, instances)?;
                 }
@@ -245,7 +245,11 @@ pub(crate) fn serves(workload: &Workload, wave: Wave) -> bool {
         return false;
     }
     if wave.number == wave.of {
-        return rollout::of(workload) == Rollout::Complete && !scale::is_held(workload);
+        // What an earlier wave held back is no part of a complete rollout.
+        let is_whole = workload.spec.update_strategy.rolling_update.partition == 0;
+        return is_whole
+            && rollout::of(workload) == Rollout::Complete
+            && !scale::awaits_start(workload);
     }
     status.updated_replicas >= wave.instances && status.ready_replicas >= status.replicas
 }

@@ -14,7 +14,11 @@ impl HealthCheck for KubernetesPlugin {
         let component = Component::of(operation);
         let cluster = component.cluster()?;
         let workload = &cluster.workloads[0];
+        let partition = workload.spec.update_strategy.rolling_update.partition;
         let (complete, detail) = match rollout::of(workload) {
+            Rollout::Complete if partition > 0 => {
+                (false, format!("{partition} instances are held back by its partition"))
+            }
             Rollout::Complete => (true, format!("{} instances", workload.wanted())),
             Rollout::UnderWay(why) | Rollout::GivenUp(why) => {
                 let reasons = follow::reasons(&component.kubectl, &cluster).join("; ");

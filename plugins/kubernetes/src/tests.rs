@@ -139,6 +139,27 @@ fn an_image_is_set_once_and_found_done_afterwards() {
 }
 
 #[test]
+fn the_last_wave_of_a_stateful_set_is_not_done_while_its_partition_holds_pods_back() {
+    let world = World::new();
+    let (first, last) = (Wave { number: 1, of: 2, instances: 1 }, Wave { number: 2, ..WHOLE });
+    let last = Wave { of: 2, ..last };
+    <KubernetesPlugin as Deploy>::apply(&world.operation(), WHOLE).unwrap();
+    {
+        let mut live = world.live.borrow_mut();
+        live["kind"] = json!("StatefulSet");
+        live["spec"]["updateStrategy"] = json!({"rollingUpdate": {"partition": 1}});
+        live["status"]["updatedReplicas"] = json!(1);
+    }
+    let status = |wave| {
+        let mut operation = world.operation();
+        operation.settings.workload = "statefulset/api".to_owned();
+        <KubernetesPlugin as Deploy>::status(&operation, Change::Apply(wave)).unwrap()
+    };
+    assert!(matches!(status(first), Observation::Done(_)));
+    assert!(matches!(status(last), Observation::Failed(_) | Observation::NotStarted));
+}
+
+#[test]
 fn a_stop_is_remembered_and_an_apply_after_it_starts_as_many_again() {
     let world = World::new();
     let operation = world.operation();

@@ -1,7 +1,7 @@
 //! The read-only twins: what the cluster says of a change.
 
 use vaultup_kubectl::rollout::{self, Rollout};
-use vaultup_kubectl::{Cluster, scale};
+use vaultup_kubectl::{Cluster, Workload, scale};
 use vaultup_sdk::deploy::{Change, Presence};
 use vaultup_sdk::{Error, Observation};
 
@@ -22,7 +22,7 @@ impl Component<'_> {
                 false => Observation::NotStarted,
             }),
             Change::Stop => Ok(stopped(&cluster)),
-            Change::Start if scale::is_held(workload) => Ok(Observation::NotStarted),
+            Change::Start if scale::awaits_start(workload) => Ok(Observation::NotStarted),
             Change::Start => Ok(progress(&cluster)),
             Change::Revert((revision, presence)) => {
                 let current = self.current(workload)?.map(|its| its.name);
@@ -31,7 +31,9 @@ impl Component<'_> {
                 }
                 match presence {
                     Presence::Stopped => Ok(stopped(&cluster)),
-                    Presence::Running if scale::is_held(workload) => Ok(Observation::NotStarted),
+                    Presence::Running if scale::awaits_start(workload) => {
+                        Ok(Observation::NotStarted)
+                    }
                     Presence::Running => Ok(progress(&cluster)),
                 }
             }
@@ -43,6 +45,10 @@ impl Component<'_> {
 }
 
 fn progress(cluster: &Cluster) -> Observation {
+    let partition = |its: &Workload| its.spec.update_strategy.rolling_update.partition;
+    if cluster.workloads.iter().any(|its| partition(its) > 0) {
+        return Observation::NotStarted;
+    }
     match rollout::of_all(cluster) {
         Rollout::Complete => Observation::done("every pod is new and ready"),
         // It goes on by itself; whoever asks again finds out how it ends.

@@ -460,6 +460,16 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_has_ended_still_gives_its_lines() {
+        let machine = Machine::new().install();
+        machine.answer("tool", |_| Reply::output("a"));
+        let running = command("tool").start().unwrap();
+        assert!(running.has_ended().unwrap());
+        assert_eq!(running.next_line().unwrap().unwrap().text, "a");
+        assert_eq!(running.finish().unwrap(), Exit::Status(0));
+    }
+
+    #[test]
     fn every_other_end_is_an_error_of_its_own() {
         assert!(failure("x", Exit::Status(0)).is_none());
         let case = |exit| failure("x", exit).unwrap().case().clone();

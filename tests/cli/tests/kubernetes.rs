@@ -4,6 +4,7 @@
 
 mod kubernetes {
     mod helm;
+    mod order;
     mod support;
     mod workload;
 }

@@ -229,8 +229,8 @@ fn a_hook_that_fails_after_the_schema_changed_is_restored_before_anything_starts
     let started = shown.rfind("shop, 2 instances").unwrap();
     assert!(staged < restored && restored < started, "{shown}");
     // 1.0.0 does not start on schema 3: had it been started first, its pods would have ended.
-    let pods = namespace.kubectl(&["get", "pods", "--output=jsonpath={..restartCount}"]).unwrap();
-    assert_eq!(pods.trim(), "0 0");
+    let words = ["get", "pods", "--selector=app=shop", "--output=jsonpath={..restartCount}"];
+    assert_eq!(namespace.kubectl(&words).unwrap().trim(), "0 0");
     assert_eq!(namespace.history("shop").unwrap().last().unwrap().2, "Rollback to 1");
 }
 
@@ -266,4 +266,49 @@ fn a_cluster_that_is_gone_in_the_middle_and_comes_back_is_no_reason_to_guess() {
     };
     assert!(last.ends_with(" deployed"), "{last}");
     assert_eq!(namespace.serving().unwrap().len(), 1);
+}
+
+/// Killed before, in the middle of and after each of the four effects of a run: 12 moments.
+#[test]
+fn vaultup_killed_at_every_moment_of_a_run_is_resumed_to_the_end() {
+    let (namespace, _folder) = shop();
+    let mut targets = ["2.0.0", "1.0.0"].into_iter().cycle();
+    for effect in 1..=4 {
+        for instant in ["before", "unrecorded", "recorded"] {
+            let to = targets.next().unwrap();
+            let mut command = namespace.command(&["run", "--to", to]);
+            let killed = command.env("VAULTUP_TEST_CRASH", format!("{effect}:{instant}")).output();
+            assert_eq!(killed.unwrap().status.code(), None, "{effect}:{instant}");
+            expect(&namespace.vaultup(&["resume"]).unwrap(), 0);
+            assert!(statuses(&namespace).pop().unwrap().ends_with(" deployed"));
+            assert_eq!(namespace.serving().unwrap(), [format!("localhost/app:{to}")]);
+        }
+    }
+}
+
+/// helm alone is killed, 200 ms later each time: the release ends deployed, at one of the two.
+#[test]
+fn helm_killed_at_ten_moments_leaves_nothing_pending() {
+    let (namespace, _folder) = shop();
+    for moment in 0..10 {
+        let (from, to) = match namespace.serving().unwrap().first().map(String::as_str) {
+            Some("localhost/app:1.0.0") => ("1.0.0", "2.0.0"),
+            _ => ("2.0.0", "1.0.0"),
+        };
+        let mut child = namespace.command(&["run", "--to", to]).spawn().unwrap();
+        while !statuses(&namespace).iter().any(|status| status.ends_with("pending-upgrade"))
+            && child.try_wait().unwrap().is_none()
+        {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(200 * moment));
+        kill_helm(&namespace);
+        let runs = match child.wait().unwrap().code() {
+            Some(0) => to,
+            Some(3) => from,
+            other => panic!("moment {moment}: {other:?}, {:?}", statuses(&namespace)),
+        };
+        assert!(statuses(&namespace).pop().unwrap().ends_with(" deployed"), "moment {moment}");
+        assert_eq!(namespace.serving().unwrap(), [format!("localhost/app:{runs}")]);
+    }
 }

@@ -37,7 +37,7 @@ impl Gate {
         let closed = Arc::clone(&is_closed);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let closed = Arc::clone(&closed);
+                let (target, closed) = (target.clone(), Arc::clone(&closed));
                 std::thread::spawn(move || pass(client, &target, &closed));
             }
         });

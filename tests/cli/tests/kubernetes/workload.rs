@@ -72,8 +72,8 @@ fn write_stack(namespace: &Namespace, component: &str) {
     let app = namespace.cluster_program("app");
     let stack = format!(
         "format = 1\n[stack]\nname = \"api\"\nreleases = \"releases\"\n\
-         [components.api]\nplugin = \"kubernetes\"\nneeds = [\"orders\"]\nwithin = \"40s\"\n\
-         {component}\n\
+         [components.api]\nplugin = \"kubernetes\"\nneeds = [\"orders\"]\n\
+         within = \"40s\"\n{component}\n\
          [components.api.settings]\nworkload = \"deployment/api\"\nnamespace = \"{}\"\n\
          [datastores.orders]\nplugin = \"files\"\nwritten-by = [\"api\"]\n\
          [datastores.orders.settings]\npath = \"data\"\n\
