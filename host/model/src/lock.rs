@@ -117,7 +117,9 @@ impl Lock {
             Written { format: 1, plugin: self.plugins.iter().map(WrittenPlugin::of).collect() };
         // Texts, numbers and lists always become TOML, so there is no other case.
         let text = toml::to_string(&written).unwrap_or_default();
-        format!("# Written by vaultup: change it with `vaultup plugin add` and its siblings.\n{text}")
+        format!(
+            "# Written by vaultup: change it with `vaultup plugin add` and its siblings.\n{text}"
+        )
     }
 
     /// How the plugin of this name and digest (`blake3:…`) stands.

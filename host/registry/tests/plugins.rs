@@ -396,7 +396,10 @@ fn bundled_plugins_go_by_name_and_need_a_grant_like_any_other() {
     lock_file::change(&house.lock(), |lock| house.registry.install(lock, &fetched)).unwrap();
     assert!(matches!(house.granted(), Err(Error::NotGranted { .. })));
     let error = house.registry.fetch("hots", Path::new("/")).unwrap_err();
-    assert_eq!(error.to_string(), "no plugin `hots` comes with vaultup: files, host do (did you mean `host`?)");
+    assert_eq!(
+        error.to_string(),
+        "no plugin `hots` comes with vaultup: files, host do (did you mean `host`?)"
+    );
 }
 
 #[test]

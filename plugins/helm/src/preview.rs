@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn data_that_would_go_and_selectors_that_would_change_stop_the_plan() {
         let claim = object("PersistentVolumeClaim", "data", json!({}));
-        assert_eq!(compared(&[claim.clone()], &[])[0].severity, Severity::Blocking);
+        assert_eq!(compared(std::slice::from_ref(&claim), &[])[0].severity, Severity::Blocking);
         let mut kept = claim;
         kept["metadata"]["annotations"] = json!({KEEP_POLICY: "keep"});
         assert_eq!(compared(&[kept], &[])[0].severity, Severity::Information);

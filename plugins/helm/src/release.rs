@@ -116,7 +116,7 @@ impl<'o> Release<'o> {
             return Ok(entry.version(settings.version_in));
         };
         let values = self.values(entry.revision, true)?;
-        let at = key.split('.').fold(Some(&values), |value, part| value?.get(part));
+        let at = key.split('.').try_fold(&values, |value, part| value.get(part));
         Ok(at.and_then(Value::as_str).and_then(history::semantic))
     }
 

@@ -76,8 +76,8 @@ pub fn until_complete(
             looked => looked?,
         };
         match rollout::of_all(&cluster) {
-            Rollout::Complete => return Ok(Wait::Over(())),
-            Rollout::GivenUp(why) => return Err(Error::failed(why)),
+            Rollout::Complete => Ok(Wait::Over(())),
+            Rollout::GivenUp(why) => Err(Error::failed(why)),
             Rollout::UnderWay(why) => {
                 let told = news.tell(kubectl, &cluster);
                 told.map_or_else(unreachable_is_not_yet, |()| Ok(Wait::NotYet(why)))

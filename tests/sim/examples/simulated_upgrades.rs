@@ -7,7 +7,6 @@
 //! on the machine does not. Of several batches the median is given.
 
 #![expect(clippy::print_stdout, reason = "the figure is what this program is for")]
-#![expect(clippy::disallowed_methods, reason = "the benchmark measures real time")]
 
 use vaultup_sim::{Driver, Fault, Scenario};
 

@@ -2,7 +2,12 @@
 //! stopped and requests held back, through every crash and every fault, and from there the run
 //! goes on in either direction.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may panic and print"
+)]
 
 use engine::machine::{Ending, Machine, Request};
 use vaultup_sim::drive::is_held;

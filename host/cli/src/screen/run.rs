@@ -185,8 +185,7 @@ impl Listener for Screen {
             News::Over { run, ending, state: name, backup, aside, next, lost_ms, elapsed } => {
                 let (lost, elapsed) = (Duration::from_millis(*lost_ms), *elapsed);
                 let backup = backup.as_deref();
-                let over =
-                    Over { run, ending, state: name, backup, aside, next, lost, elapsed };
+                let over = Over { run, ending, state: name, backup, aside, next, lost, elapsed };
                 self.over(&state, &over);
             }
         }

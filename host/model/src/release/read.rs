@@ -151,7 +151,7 @@ fn read_datastore(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<DatastoreR
 fn refuse_misspelt(table: &Table<'_>, reader: &mut Reader<'_>) {
     for (key, spot, _) in table.each().filter(|(key, ..)| !DATASTORE_KEYS.contains(key)) {
         let differs_by = |known: &&str| strsim::damerau_levenshtein(key, known);
-        if DATASTORE_KEYS.iter().map(|known| differs_by(known)).any(|by| by <= MISSPELT_BY_MAX) {
+        if DATASTORE_KEYS.iter().map(differs_by).any(|by| by <= MISSPELT_BY_MAX) {
             let message =
                 format!("unknown key `{}` in `{}`", crate::pattern::shown(key), table.path);
             reader.fault(code::UNKNOWN_KEY, spot, message, did_you_mean(key, DATASTORE_KEYS));

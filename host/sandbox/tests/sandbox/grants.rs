@@ -157,8 +157,9 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Publishes a figure where `cargo xtask test` collects them.
+#[expect(clippy::print_stderr, reason = "a figure is for people as well")]
 pub(crate) fn figure(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    eprintln!("{text}");
     let Some(path) = std::env::var_os("VAULTUP_FIGURES") else { return };
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
     file.unwrap().write_all(format!("{text}\n").as_bytes()).unwrap();
