@@ -72,7 +72,7 @@ impl wit::Host for State {
 
     async fn next(&mut self, name: String, bytes_max: u32) -> Granting<Vec<u8>> {
         let backup = self.backup()?;
-        let wanted = bytes_max.clamp(1, NEXT_BYTES_MAX) as usize;
+        let wanted = piece_bytes(bytes_max);
         let reading = self.reading.take().filter(|reading| reading.name == name);
         let facts = Arc::clone(&self.facts);
         let read = facts.beside(move |facts| {
@@ -145,6 +145,11 @@ impl Drop for Stop {
     }
 }
 
+/// How much of what a guest asks for it is given at once.
+fn piece_bytes(bytes_max: u32) -> usize {
+    bytes_max.clamp(1, NEXT_BYTES_MAX) as usize
+}
+
 fn description(record: &ArtifactRecord) -> wit::Description {
     wit::Description {
         name: record.name.clone(),
@@ -157,5 +162,18 @@ fn read_denial(error: std::io::Error) -> Denial {
     match vault::Error::from_io(error) {
         Ok(error) => vault_denial(error),
         Err(error) => told(PluginError::Failed, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_has_at_most_the_limit_and_is_not_empty() {
+        let limit = NEXT_BYTES_MAX as usize;
+        assert_eq!(piece_bytes(NEXT_BYTES_MAX), limit);
+        assert_eq!(piece_bytes(NEXT_BYTES_MAX + 1), limit);
+        assert_eq!(piece_bytes(0), 1);
     }
 }
