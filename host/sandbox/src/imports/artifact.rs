@@ -72,7 +72,7 @@ impl wit::Host for State {
 
     async fn next(&mut self, name: String, bytes_max: u32) -> Granting<Vec<u8>> {
         let backup = self.backup()?;
-        let wanted = at_once(bytes_max);
+        let wanted = piece_bytes(bytes_max);
         let reading = self.reading.take().filter(|reading| reading.name == name);
         let facts = Arc::clone(&self.facts);
         let read = facts.beside(move |facts| {
@@ -88,11 +88,6 @@ impl wit::Host for State {
         self.reading = (!piece.is_empty()).then_some(reading);
         Ok(piece)
     }
-}
-
-/// How much is read for a guest that asks for so much. Never nothing: that means the end.
-fn at_once(bytes_max: u32) -> usize {
-    bytes_max.clamp(1, NEXT_BYTES_MAX) as usize
 }
 
 /// An artifact that a guest reads from its beginning to its end.
@@ -150,6 +145,11 @@ impl Drop for Stop {
     }
 }
 
+/// How much of what a guest asks for it is given at once.
+fn piece_bytes(bytes_max: u32) -> usize {
+    bytes_max.clamp(1, NEXT_BYTES_MAX) as usize
+}
+
 fn description(record: &ArtifactRecord) -> wit::Description {
     wit::Description {
         name: record.name.clone(),
@@ -170,9 +170,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_much_as_is_allowed_is_read_at_once_and_one_byte_more_is_not() {
-        assert_eq!(at_once(NEXT_BYTES_MAX), NEXT_BYTES_MAX as usize);
-        assert_eq!(at_once(NEXT_BYTES_MAX + 1), NEXT_BYTES_MAX as usize);
-        assert_eq!((at_once(1), at_once(0)), (1, 1));
+    fn a_piece_has_at_most_the_limit_and_is_not_empty() {
+        let limit = NEXT_BYTES_MAX as usize;
+        assert_eq!(piece_bytes(NEXT_BYTES_MAX), limit);
+        assert_eq!(piece_bytes(NEXT_BYTES_MAX + 1), limit);
+        assert_eq!(piece_bytes(0), 1);
     }
 }
