@@ -1,4 +1,4 @@
-//! Real database servers for tests and benches: installed by the scripts in `tests/databases`,
+//! Real database servers for tests and benches: installed by the scripts in `tests/e2e/databases`,
 //! started in a folder of their own on a loopback port, and stopped when they are dropped.
 
 mod mongo;
@@ -15,5 +15,5 @@ pub use postgres_shop::PostgresShop;
 
 /// The folder with the scripts that install servers and tools.
 fn scripts() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../databases"))
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/databases"))
 }

@@ -213,13 +213,13 @@ fn a_report_tells_steps_times_and_the_decision_with_its_inputs() {
         "## What failed",
         "(VU0414)",
         "## Decision: restore and redeploy",
-        "| orders | partial | ended | not-declared | 3 of 3 | 0 s of 0 s | restore and redeploy |",
+        "| orders | partial | ended | not-declared | 3 of 3 | 0s of 0s | restore and redeploy |",
         "| keys | unchanged |",
         "## Steps",
         " ms | failed: migration",
         "## Commands",
         "bin/vaultup-sample migrate --data",
-        "→ status 0",
+        "exited with status 3",
     ] {
         assert!(
             markdown.output.contains(fragment),
