@@ -118,7 +118,7 @@ impl Lock {
         // Texts, numbers and lists always become TOML, so there is no other case.
         let text = toml::to_string(&written).unwrap_or_default();
         format!(
-            "# Written by vaultup: change it with `vaultup plugin add` and its siblings.\n{text}"
+            "# Written by vaultup: change it with `vaultup plugin grant NAME` and the like.\n{text}"
         )
     }
 

@@ -8,10 +8,10 @@ use std::fs;
 use stage::{Programs, Ran, Shop};
 use tempfile::TempDir;
 
-fn shop() -> (Shop, TempDir) {
+fn shop() -> (TempDir, Shop) {
     let folder = tempfile::tempdir().unwrap();
     let shop = Shop::open(folder.path(), &Programs::beside_this_test().unwrap()).unwrap();
-    (shop, folder)
+    (folder, shop)
 }
 
 /// Replaces the first occurrence of a text in the stack file.
@@ -43,7 +43,7 @@ fn refused(ran: &Ran, code: &str, fragments: &[&str]) {
 
 #[test]
 fn wrong_stack_files_are_refused_with_code_place_state_and_next_command() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let cases: &[(&str, &str, &[&str])] = &[
         ("within = \"20s\"", "witin = \"20s\"", &["vaultup.toml:", "witin", "within"]),
         ("within = \"20s\"", "within = 20", &["vaultup.toml:"]),
@@ -66,14 +66,14 @@ fn wrong_stack_files_are_refused_with_code_place_state_and_next_command() {
 
 #[test]
 fn a_circle_of_needs_is_drawn() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     edit(&shop, "needs = [\"orders\", \"keys\"]", "needs = [\"api\"]");
     refused(&asked(&shop, &["check", "--to", "2.0.0"]), "error[VU", &["api"]);
 }
 
 #[test]
 fn a_release_that_does_not_exist_names_those_that_do() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let ran = asked(&shop, &["plan", "--to", "2.0.1"]);
     refused(&ran, "VU0401", &["1.0.0, 2.0.0, 3.0.0"]);
     assert_eq!(ran.status, Some(2));
@@ -83,7 +83,7 @@ fn a_release_that_does_not_exist_names_those_that_do() {
 
 #[test]
 fn a_missing_stack_file_and_an_unknown_run_are_named() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let ran = asked(&shop, &["status", "--stack-file", "nowhere.toml"]);
     refused(&ran, "VU0400", &["nowhere.toml", "vaultup init"]);
     refused(&asked(&shop, &["report", "abcdef"]), "VU0423", &[]);
@@ -95,7 +95,7 @@ fn a_missing_stack_file_and_an_unknown_run_are_named() {
 
 #[test]
 fn plugins_that_are_missing_revoked_or_changed_do_not_run() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let path = shop.folder().join("vaultup.lock");
     let lock = fs::read_to_string(&path).unwrap();
     let check = || asked(&shop, &["check", "--to", "2.0.0"]);
@@ -118,7 +118,7 @@ fn plugins_that_are_missing_revoked_or_changed_do_not_run() {
 
 #[test]
 fn what_is_no_plugin_is_refused_before_anything_is_compiled() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let plugins = Programs::beside_this_test().unwrap().plugins;
     let whole = fs::read(plugins.join("files.wasm")).unwrap();
     let newer = String::from_utf8_lossy(&whole).contains("contract    = \"0.1\"");
@@ -146,7 +146,7 @@ fn what_is_no_plugin_is_refused_before_anything_is_compiled() {
 
 #[test]
 fn wrong_usage_exits_with_two() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     for arguments in [&["run"][..], &["frobnicate"], &["plan", "--to"], &["run", "--set", "a"]] {
         let ran = asked(&shop, arguments);
         assert_eq!(ran.status, Some(2), "{arguments:?}: {}", ran.shown());

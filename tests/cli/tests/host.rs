@@ -12,14 +12,14 @@ const BEFORE: &str = "before";
 const UNRECORDED: &str = "unrecorded";
 const RECORDED: &str = "recorded";
 
-/// A shop at a release; the folder goes with it.
-fn shop_at(release: &str) -> (Shop, TempDir) {
+/// A shop at a release, and its folder: named first, so that it goes after the shop was stopped.
+fn shop_at(release: &str) -> (TempDir, Shop) {
     let folder = tempfile::tempdir().unwrap();
     let shop = Shop::open(folder.path(), &Programs::beside_this_test().unwrap()).unwrap();
     if release != "1.0.0" {
         expect(&shop.vaultup(&["run", "--to", release]).unwrap(), 0);
     }
-    (shop, folder)
+    (folder, shop)
 }
 
 #[track_caller]
@@ -29,7 +29,7 @@ fn expect(ran: &Ran, status: i32) {
 
 #[test]
 fn an_upgrade_succeeds_and_keeps_every_row() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     let before = shop.digest().unwrap();
     expect(&shop.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
     assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
@@ -39,7 +39,7 @@ fn an_upgrade_succeeds_and_keeps_every_row() {
 
 #[test]
 fn a_failure_before_the_migration_redeploys_the_previous_release() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     shop.install("3.0.0", &["migrate-fails-before"]).unwrap();
     let before = shop.digest().unwrap();
     let ran = shop.vaultup(&["run", "--to", "3.0.0"]).unwrap();
@@ -52,7 +52,7 @@ fn a_failure_before_the_migration_redeploys_the_previous_release() {
 #[test]
 fn a_failure_after_the_migration_restores_and_redeploys() {
     for fault in ["migrate-fails-half-way", "never-ready", "exit-at-start"] {
-        let (shop, _folder) = shop_at("2.0.0");
+        let (_folder, shop) = shop_at("2.0.0");
         shop.install("3.0.0", &[fault]).unwrap();
         let before = shop.digest().unwrap();
         let ran = shop.vaultup(&["run", "--to", "3.0.0"]).unwrap();
@@ -65,7 +65,7 @@ fn a_failure_after_the_migration_restores_and_redeploys() {
 
 #[test]
 fn a_release_that_lies_about_its_version_is_not_accepted() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     shop.write_stack_file("\n[policy]\nloss-budget = \"5m\"\n").unwrap();
     shop.install("3.0.0", &["wrong-version"]).unwrap();
     let before = shop.digest().unwrap();
@@ -138,7 +138,7 @@ struct Undisturbed {
 
 impl Undisturbed {
     fn of(scenario: &Scenario) -> Self {
-        let (shop, _folder) = shop_at(scenario.from);
+        let (_folder, shop) = shop_at(scenario.from);
         shop.install(scenario.to, scenario.faults).unwrap();
         let former = shop.invocations().unwrap();
         let ran = shop.vaultup(&["run", "--to", scenario.to]).unwrap();
@@ -168,7 +168,7 @@ fn kill_and_resume(
     instant: &str,
 ) -> usize {
     let what = format!("{}, effect {effect}, {instant}", scenario.name);
-    let (shop, _folder) = shop_at(scenario.from);
+    let (_folder, shop) = shop_at(scenario.from);
     shop.install(scenario.to, scenario.faults).unwrap();
     let (before, former) = (shop.digest().unwrap(), shop.invocations().unwrap());
     let serving = shop.serving().unwrap();
@@ -229,7 +229,7 @@ fn nothing_ran_twice(shop: &Shop, what: &str) {
 
 #[test]
 fn a_kill_in_the_middle_of_the_migration_is_survived() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
     let before = shop.digest().unwrap();
     let mut child = shop
@@ -250,7 +250,7 @@ fn a_kill_in_the_middle_of_the_migration_is_survived() {
 
 #[test]
 fn the_application_survives_the_death_of_vaultup() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     let killed = shop.vaultup_killed(&["run", "--to", "2.0.0"], 2, RECORDED).unwrap();
     assert_eq!(killed.status, None);
     assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"));
@@ -258,7 +258,7 @@ fn the_application_survives_the_death_of_vaultup() {
 
 #[test]
 fn of_two_runs_at_once_exactly_one_proceeds_and_the_other_names_it() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     shop.install("2.0.0", &["migrate-slow-ms=50"]).unwrap();
     let spawn = || {
         let mut command = shop.command(&["run", "--to", "2.0.0"]);
@@ -279,7 +279,7 @@ fn of_two_runs_at_once_exactly_one_proceeds_and_the_other_names_it() {
 
 #[test]
 fn a_second_run_names_the_first_and_leaves_it_alone() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
     let mut command = shop.command(&["run", "--to", "3.0.0"]);
     let first = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -296,7 +296,7 @@ fn a_second_run_names_the_first_and_leaves_it_alone() {
 
 #[test]
 fn a_holder_that_was_overtaken_can_change_nothing_more() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
     let mut child = shop
         .command(&["run", "--to", "3.0.0"])
@@ -315,7 +315,7 @@ fn a_holder_that_was_overtaken_can_change_nothing_more() {
 
 #[test]
 fn a_rehearsal_leaves_nothing_behind() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     shop.write_stack_file(&shop.rehearsal().unwrap()).unwrap();
     let before = shop.tree().unwrap();
     expect(&shop.vaultup(&["rehearse", "--to", "3.0.0"]).unwrap(), 0);
@@ -325,7 +325,7 @@ fn a_rehearsal_leaves_nothing_behind() {
 
 #[test]
 fn a_run_from_flags_is_found_again_without_them() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     std::fs::remove_file(shop.folder().join("vaultup.toml")).unwrap();
     let sample = |words: &str| {
         let words = words.replace("ADDRESS", &shop.address());
@@ -365,7 +365,7 @@ fn a_run_from_flags_is_found_again_without_them() {
 #[test]
 fn only_a_rehearsal_lets_the_previous_release_keep_the_migrated_data() {
     for tolerant in [false, true] {
-        let (shop, _folder) = shop_at("1.0.0");
+        let (_folder, shop) = shop_at("1.0.0");
         shop.write_stack_file(&shop.rehearsal().unwrap()).unwrap();
         if tolerant {
             shop.edit_stack_file("\"--log\"", "\"--ignore-missing\", \"--log\"").unwrap();
@@ -387,7 +387,7 @@ fn only_a_rehearsal_lets_the_previous_release_keep_the_migrated_data() {
 
 #[test]
 fn a_holder_that_was_paused_and_overtaken_changes_nothing_when_it_wakes_up() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
     let mut paused = shop
         .command(&["run", "--to", "3.0.0"])
@@ -420,7 +420,7 @@ fn signal(child: &std::process::Child, name: &str) {
 
 #[test]
 fn a_backup_can_be_taken_proven_and_restored_by_hand() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     shop.stop().unwrap();
     let created = shop.vaultup(&["backup", "create", "--format", "json"]).unwrap();
     expect(&created, 0);
@@ -439,7 +439,7 @@ fn a_backup_can_be_taken_proven_and_restored_by_hand() {
 
 #[test]
 fn a_plan_whose_preconditions_changed_is_refused() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     expect(&shop.vaultup(&["plan", "--to", "2.0.0", "--save", "saved.plan"]).unwrap(), 0);
     shop.write_stack_file("\n[policy]\nloss-budget = \"1m\"\n").unwrap();
     let refused = shop.vaultup(&["run", "--plan", "saved.plan"]).unwrap();

@@ -38,7 +38,7 @@ const ACTS: [(&str, &str); 20] = [
 ];
 
 /// A shop whose plugins are all granted, the hostile one too.
-fn shop() -> (Shop, TempDir) {
+fn shop() -> (TempDir, Shop) {
     let folder = tempfile::tempdir().unwrap();
     let programs = Programs::beside_this_test().unwrap();
     let shop = Shop::open(folder.path(), &programs).unwrap();
@@ -48,7 +48,7 @@ fn shop() -> (Shop, TempDir) {
     fs::create_dir_all(folder.path().join("data/store/kept")).unwrap();
     fs::write(folder.path().join("data/store/kept/inside"), "inside").unwrap();
     fs::write(folder.path().join("outside"), CANARY).unwrap();
-    (shop, folder)
+    (folder, shop)
 }
 
 /// Makes the hostile plugin a datastore of the stack.
@@ -93,7 +93,7 @@ fn escape(ran: &Ran, code: &str) -> Option<String> {
 
 #[test]
 fn a_hostile_plugin_in_a_stack_is_contained_and_a_good_one_works_after_it() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let mut escaped = Vec::new();
     for (act, code) in ACTS {
         infest(&shop, act, 2);
@@ -113,7 +113,7 @@ fn a_hostile_plugin_in_a_stack_is_contained_and_a_good_one_works_after_it() {
 
 #[test]
 fn a_plugin_without_a_grant_does_not_run_at_all() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     infest(&shop, "loop", 2);
     assert_eq!(vaultup(&shop, &["plugin", "revoke", "evil"]).status, Some(0));
     let ran = vaultup(&shop, &["backup", "create"]);
@@ -127,7 +127,7 @@ fn a_plugin_without_a_grant_does_not_run_at_all() {
 
 #[test]
 fn a_lie_about_a_proof_is_found_out_before_anything_is_changed() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let before = (shop.digest().unwrap(), shop.schema().unwrap());
     infest(&shop, "lie-proof", 3);
     let ran = vaultup(&shop, &["backup", "create"]);
@@ -156,7 +156,7 @@ fn a_lie_about_a_proof_is_found_out_before_anything_is_changed() {
 
 #[test]
 fn a_backup_that_was_never_taken_is_not_published() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     infest(&shop, "lie-take", 2);
     let ran = vaultup(&shop, &["backup", "create"]);
     assert_eq!(ran.status, Some(1), "{}", ran.shown());
@@ -189,7 +189,7 @@ fn deploy_with(shop: &Shop, act: &str) {
 
 #[test]
 fn a_deployment_that_only_says_so_is_found_out_by_the_operators_probe() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     deploy_with(&shop, "lie-apply");
     let before = shop.digest().unwrap();
     let ran = vaultup(&shop, &["run", "--to", "2.0.0"]);
@@ -202,7 +202,7 @@ fn a_deployment_that_only_says_so_is_found_out_by_the_operators_probe() {
 
 #[test]
 fn a_plugin_that_says_all_is_done_before_anything_was_begun_changes_nothing() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     deploy_with(&shop, "lie-done");
     let (before, tree) = (shop.digest().unwrap(), shop.fingerprint().unwrap());
     let ran = vaultup(&shop, &["run", "--to", "2.0.0"]);

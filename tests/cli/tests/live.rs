@@ -10,11 +10,11 @@ use stage::{Programs, Ran, Shop};
 use tempfile::TempDir;
 
 /// A shop at release 2.0.0; the folder goes with it.
-fn shop() -> (Shop, TempDir) {
+fn shop() -> (TempDir, Shop) {
     let folder = tempfile::tempdir().unwrap();
     let shop = Shop::open(folder.path(), &Programs::beside_this_test().unwrap()).unwrap();
     expect(&shop.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
-    (shop, folder)
+    (folder, shop)
 }
 
 #[track_caller]
@@ -68,7 +68,7 @@ fn holds_in_good_order(shop: &Shop, child: Child) {
 #[test]
 fn an_interrupt_holds_the_run_before_its_next_step() {
     for signal in ["-INT", "-TERM"] {
-        let (shop, _folder) = shop();
+        let (_folder, shop) = shop();
         let child = in_the_middle_of_the_migration(&shop);
         let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         assert!(sent.success());
@@ -78,7 +78,7 @@ fn an_interrupt_holds_the_run_before_its_next_step() {
 
 #[test]
 fn a_second_process_sees_a_live_run_and_asks_it_to_hold() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let child = in_the_middle_of_the_migration(&shop);
     let process = child.id();
     let seen = json(&shop, &["status"]);
@@ -92,7 +92,7 @@ fn a_second_process_sees_a_live_run_and_asks_it_to_hold() {
 
 #[test]
 fn nobody_to_hold_and_nothing_to_resume_are_said() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     for command in ["hold", "resume"] {
         let ran = shop.vaultup(&[command]).unwrap();
         expect(&ran, 1);
@@ -113,7 +113,7 @@ fn lines(ran: &Ran) -> Vec<(String, Value)> {
 
 #[test]
 fn every_line_of_a_run_is_json_of_the_documented_shape() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     shop.install("3.0.0", &["migrate-fails-half-way"]).unwrap();
     let ran = shop.vaultup(&["run", "--to", "3.0.0", "--format", "json"]).unwrap();
     expect(&ran, 3);
@@ -160,7 +160,7 @@ fn every_line_of_a_run_is_json_of_the_documented_shape() {
 
 #[test]
 fn an_error_is_one_json_object_too_and_so_is_wrong_usage() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let refused: [&[&str]; 4] = [
         &["plan", "--to", "9.9.9", "--format", "json"],
         &["--format", "json", "plan"],
@@ -181,7 +181,7 @@ fn an_error_is_one_json_object_too_and_so_is_wrong_usage() {
 
 #[test]
 fn a_report_tells_steps_times_and_the_decision_with_its_inputs() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     shop.install("3.0.0", &["migrate-fails-half-way"]).unwrap();
     expect(&shop.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 3);
     let report = json(&shop, &["report"]);

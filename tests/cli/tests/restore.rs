@@ -11,13 +11,13 @@ use stage::{Programs, Ran, Shop};
 use tempfile::TempDir;
 
 /// A shop at a release; the folder goes with it.
-fn shop_at(release: &str) -> (Shop, TempDir) {
+fn shop_at(release: &str) -> (TempDir, Shop) {
     let folder = tempfile::tempdir().unwrap();
     let shop = Shop::open(folder.path(), &Programs::beside_this_test().unwrap()).unwrap();
     if release != "1.0.0" {
         expect(&shop.vaultup(&["run", "--to", release]).unwrap(), 0);
     }
-    (shop, folder)
+    (folder, shop)
 }
 
 #[track_caller]
@@ -44,7 +44,7 @@ fn backed_up(shop: &Shop) -> String {
 
 /// A shop at release 2.0.0 with a proven set, and the digest of its rows then.
 fn shop_with_set() -> (Shop, TempDir, String, String) {
-    let (shop, folder) = shop_at("2.0.0");
+    let (folder, shop) = shop_at("2.0.0");
     let set = backed_up(&shop);
     let before = shop.digest().unwrap();
     (shop, folder, set, before)
@@ -183,7 +183,7 @@ fn a_damaged_set_is_found_before_anything_is_touched() {
 /// A shop at release 2.0.0 that a rollback left standing still, because going back would lose
 /// orders.
 fn shop_standing_still() -> (Shop, TempDir, String) {
-    let (shop, folder) = shop_at("1.0.0");
+    let (folder, shop) = shop_at("1.0.0");
     let before = shop.digest().unwrap();
     expect(&shop.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
     let held = shop.vaultup(&["rollback"]).unwrap();
@@ -250,7 +250,7 @@ fn a_restore_that_changed_nothing_leaves_the_run_that_holds_within_reach() {
 
 #[test]
 fn a_run_that_was_interrupted_is_brought_to_rest_before_a_restore() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     let before = shop.digest().unwrap();
     let plan = shop.vaultup(&["plan", "--to", "3.0.0", "--format", "json"]).unwrap();
     let plan: Value = serde_json::from_str(&plan.output).unwrap();

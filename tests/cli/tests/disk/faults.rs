@@ -84,7 +84,7 @@ fn whichever_sync_or_write_fails_nothing_is_lost_and_nothing_is_done_twice() {
 
 /// How often an undisturbed run makes a call.
 fn calls_of_a_run(call: &str) -> u64 {
-    let (shop, folder) = shop();
+    let (folder, shop) = shop();
     let ran = run(&shop, call, u64::MAX >> 1);
     assert_eq!(ran.status, Some(0), "{}", ran.shown());
     fs::read_to_string(folder.path().join("calls")).unwrap().parse().unwrap()
@@ -96,7 +96,7 @@ struct End {
 }
 
 fn run_with_fault(call: &str, at: u64) -> End {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let digest = shop.digest().unwrap();
     let ran = run(&shop, call, at);
     let what = format!("{call} {at}: {}", ran.shown());

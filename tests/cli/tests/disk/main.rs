@@ -16,10 +16,10 @@ use tempfile::TempDir;
 /// Room that is left for the journal, in KiB: from nothing to enough.
 const ROOM_KIB: [u32; 12] = [0, 24, 48, 64, 72, 80, 88, 96, 112, 128, 160, 1024];
 
-fn shop() -> (Shop, TempDir) {
+fn shop() -> (TempDir, Shop) {
     let folder = tempfile::tempdir().unwrap();
     let shop = Shop::open(folder.path(), &Programs::beside_this_test().unwrap()).unwrap();
-    (shop, folder)
+    (folder, shop)
 }
 
 /// Runs a script with a file system of 1 MiB mounted on a directory, in the shop's folder. The
@@ -55,7 +55,7 @@ fn noise(bytes: usize) -> Vec<u8> {
 
 #[test]
 fn a_backup_without_room_is_refused_and_nothing_is_changed() {
-    let (shop, folder) = shop();
+    let (folder, shop) = shop();
     shop.write_stack_file("\n[backups]\ndirectory = \"backups\"\n").unwrap();
     fs::write(folder.path().join("data/keys/large"), noise(3 << 20)).unwrap();
     fs::create_dir_all(folder.path().join("backups")).unwrap();
@@ -107,7 +107,7 @@ struct End {
 }
 
 fn run_with_room(room_kib: u32) -> End {
-    let (shop, folder) = shop();
+    let (folder, shop) = shop();
     let digest = shop.digest().unwrap();
     // All in one namespace: the journal is gone with it.
     let script = format!(

@@ -41,7 +41,7 @@ exec "$@"
 
 #[test]
 fn a_canary_in_every_source_and_every_use_is_found_nowhere() {
-    let (shop, folder) = shop();
+    let (folder, shop) = shop();
     let server = EchoServer::start();
     let needles = Needles::new(CANARIES.iter().flat_map(|canary| encodings(canary)));
     let mut shown = Vec::new();
@@ -99,7 +99,7 @@ fn a_canary_in_every_source_and_every_use_is_found_nowhere() {
     ));
 }
 
-fn shop() -> (Shop, TempDir) {
+fn shop() -> (TempDir, Shop) {
     let folder = tempfile::tempdir().unwrap();
     let programs = Programs::beside_this_test().unwrap();
     let shop = Shop::open(folder.path(), &programs).unwrap();
@@ -112,7 +112,7 @@ fn shop() -> (Shop, TempDir) {
     write(&folder.path().join("leaky.sh"), LEAKY, 0o755);
     fs::create_dir_all(folder.path().join("temporary")).unwrap();
     fs::create_dir_all(folder.path().join("data/store")).unwrap();
-    (shop, folder)
+    (folder, shop)
 }
 
 fn write(path: &Path, text: &str, mode: u32) {
