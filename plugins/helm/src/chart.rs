@@ -62,11 +62,9 @@ impl Release<'_> {
         )))
     }
 
-    /// The custom resource definitions that a chart brings, by name.
-    pub(crate) fn definitions(&self, source: &Source) -> Result<Vec<String>, Error> {
-        let objects = manifest::objects(&self.show("crds", source)?)?;
-        let name = |object: &Value| object["metadata"]["name"].as_str().map(str::to_owned);
-        Ok(objects.iter().filter_map(name).collect())
+    /// The custom resource definitions that a chart brings.
+    pub(crate) fn definitions(&self, source: &Source) -> Result<Vec<Value>, Error> {
+        manifest::objects(&self.show("crds", source)?)
     }
 
     fn show(&self, what: &str, source: &Source) -> Result<String, Error> {

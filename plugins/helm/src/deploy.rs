@@ -3,14 +3,15 @@
 use vaultup_kubectl::objects::Pod;
 use vaultup_kubectl::reason::{self, Warnings};
 use vaultup_kubectl::rollout::{self, Rollout};
-use vaultup_kubectl::{Cluster, digest, follow, scale};
+use vaultup_kubectl::{Cluster, digest, follow, rights, scale};
 use vaultup_sdk::deploy::{
     Change, Forecast, Instance, Inventory, Presence, Running, Traffic, Wave,
 };
 use vaultup_sdk::{Case, Deploy, Error, Observation, Operation};
 
 use crate::HelmPlugin;
-use crate::history::History;
+use crate::history::{Entry, History};
+use crate::needs;
 use crate::release::Release;
 use crate::settings::Settings;
 use crate::staged;
@@ -18,8 +19,8 @@ use crate::staged;
 impl Deploy for HelmPlugin {
     fn observe(operation: &Operation<Settings>) -> Result<Running, Error> {
         let release = Release::of(operation);
-        release.is_four()?;
-        let history = release.history()?;
+        let explained = |error| rights::explained(&release.kubectl, error, &needs::ALWAYS);
+        let history = release.history().map_err(explained)?;
         let cluster = release.cluster()?;
         let deployed = history.deployed();
         let wanted = cluster.workloads.iter().map(|workload| workload.wanted_when_open()).sum();
@@ -160,14 +161,13 @@ impl Release<'_> {
     /// Digest of what decides how the release runs: the cluster itself, the values, and how far
     /// the history is.
     fn configuration(&self, history: &History) -> Result<String, Error> {
-        let server = self.kubectl.server()?;
-        let deployed = history.deployed().map(|entry| entry.revision);
-        let values = match deployed {
-            Some(revision) => self.values(revision, true)?.to_string(),
-            None => String::new(),
-        };
+        let place = self.kubectl.place()?;
+        let deployed = history.deployed();
+        // A revision never changes: what it was made from is in it, the values too.
+        let of = |entry: &Entry| format!("{} {} {}", entry.revision, entry.chart, entry.updated);
+        let deployed = deployed.map(of).unwrap_or_default();
         let last = history.last().revision.to_string();
-        Ok(digest::of([server.as_str(), self.kubectl.namespace(), &values, &last]))
+        Ok(digest::of(place.texts().into_iter().chain([deployed.as_str(), last.as_str()])))
     }
 }
 

@@ -35,10 +35,12 @@
 //! - Nothing is begun while a hook Job of an interrupted upgrade still runs.
 
 mod chart;
+mod definitions;
 mod deploy;
 mod health;
 mod history;
 mod moment;
+mod needs;
 mod preview;
 mod release;
 mod settings;

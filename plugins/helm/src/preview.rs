@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-use vaultup_kubectl::{fields, manifest};
+use serde_json::{Value, json};
+use vaultup_kubectl::{Cluster, Kind, Limits, fields, manifest};
 use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 
 use crate::history::History;
+use crate::needs;
 use crate::release::{Release, Source};
 use crate::settle::Pending;
 
@@ -21,35 +22,11 @@ const OURS: [&str; 2] = ["helm", "vaultup"];
 /// Label that keeps an object when its release lets it go.
 const KEEP_POLICY: &str = "helm.sh/resource-policy";
 
-/// The rights that an upgrade needs: verb, resource, and the kind of object that makes it need it.
-/// An empty kind: always.
-const RIGHTS: [(&str, &str, &str); 20] = [
-    ("list", "pods", ""),
-    ("list", "events", ""),
-    ("get", "pods/log", ""),
-    ("create", "secrets", ""),
-    ("update", "secrets", ""),
-    ("delete", "secrets", ""),
-    ("patch", "deployments.apps", "Deployment"),
-    ("patch", "statefulsets.apps", "StatefulSet"),
-    ("patch", "daemonsets.apps", "DaemonSet"),
-    ("list", "replicasets.apps", "Deployment"),
-    ("patch", "services", "Service"),
-    ("patch", "configmaps", "ConfigMap"),
-    ("patch", "secrets", "Secret"),
-    ("patch", "serviceaccounts", "ServiceAccount"),
-    ("create", "jobs.batch", "Job"),
-    ("delete", "jobs.batch", "Job"),
-    ("patch", "cronjobs.batch", "CronJob"),
-    ("patch", "ingresses.networking.k8s.io", "Ingress"),
-    ("patch", "horizontalpodautoscalers.autoscaling", "HorizontalPodAutoscaler"),
-    ("patch", "poddisruptionbudgets.policy", "PodDisruptionBudget"),
-];
-
 /// What would be deployed.
 struct Rendered {
     objects: Vec<Value>,
     hooks: Vec<Value>,
+    hook_objects: Vec<Value>,
     config: Value,
     is_server_side: bool,
 }
@@ -57,6 +34,7 @@ struct Rendered {
 impl Release<'_> {
     /// What the next release would change.
     pub(crate) fn forecast(&self) -> Result<Forecast, Error> {
+        self.is_four()?;
         let source = self.source()?;
         let chart = self.chart(&source)?;
         self.check_chart(&source, &chart)?;
@@ -68,7 +46,9 @@ impl Release<'_> {
             return Ok(Forecast { differences, commands, seconds: None });
         }
         let rendered = self.rendered(&source)?;
-        let mut differences = Vec::new();
+        let place = format!("in {}", self.kubectl.place()?);
+        let release = format!("release {}", self.name());
+        let mut differences = vec![difference(release, "change", place, Severity::Information)];
         if let Some(deployed) = history.deployed() {
             let before = manifest::objects(&self.manifest(deployed.revision)?)?;
             differences.extend(compared(&before, &rendered.objects));
@@ -78,7 +58,9 @@ impl Release<'_> {
         differences.extend(self.owned_by_others(&rendered)?);
         differences.extend(rendered.hooks.iter().map(hook));
         differences.extend(self.definitions_left(&source)?);
-        differences.extend(self.missing_rights(&rendered)?);
+        differences.extend(self.circumstances(&rendered)?);
+        let objects = rendered.objects.iter();
+        differences.extend(needs::missing(&self.kubectl, objects.chain(&rendered.hook_objects))?);
         Ok(Forecast { differences, commands, seconds: None })
     }
 
@@ -90,9 +72,13 @@ impl Release<'_> {
         let Some(yaml) = seen["manifest"].as_str() else {
             return Err(Error::corrupt("`helm upgrade --dry-run` renders no manifest"));
         };
+        let hooks = seen["hooks"].as_array().cloned().unwrap_or_default();
+        let texts = hooks.iter().filter_map(|hook| hook["manifest"].as_str());
+        let hook_objects = texts.map(manifest::objects).collect::<Result<Vec<_>, Error>>()?;
         Ok(Rendered {
             objects: manifest::objects(yaml)?,
-            hooks: seen["hooks"].as_array().cloned().unwrap_or_default(),
+            hook_objects: hook_objects.concat(),
+            hooks,
             config: seen["config"].clone(),
             is_server_side: seen["apply_method"] == "ssa",
         })
@@ -174,30 +160,25 @@ impl Release<'_> {
         Ok(found)
     }
 
-    fn definitions_left(&self, source: &Source) -> Result<Vec<Difference>, Error> {
-        let definitions = self.definitions(source)?.into_iter();
-        let warned = definitions.map(|name| {
-            let detail = "helm installs definitions and never upgrades them: apply it beforehand \
-                          if it has changed";
-            let object = format!("CustomResourceDefinition/{name}");
-            difference(object, "change", detail.to_owned(), Severity::Warning)
-        });
-        Ok(warned.collect())
-    }
-
-    /// Rights that an upgrade needs and that are not there, with the Role that would give them.
-    fn missing_rights(&self, rendered: &Rendered) -> Result<Option<Difference>, Error> {
-        let hooks = rendered.hooks.iter();
-        let kinds = rendered.objects.iter().chain(hooks).filter_map(|its| its["kind"].as_str());
-        let kinds: Vec<&str> = kinds.collect();
-        let needed = RIGHTS.iter().filter(|(_, _, kind)| kind.is_empty() || kinds.contains(kind));
-        let needed: Vec<(&str, &str)> =
-            needed.map(|(verb, resource, _)| (*verb, *resource)).collect();
-        let missing = self.kubectl.missing(&needed)?;
-        Ok((!missing.is_empty()).then(|| {
-            let detail = vaultup_kubectl::access::role(self.kubectl.namespace(), &missing);
-            difference("rights".to_owned(), "add", detail, Severity::Blocking)
-        }))
+    /// Where it is, and what limits how many pods each of its workloads may have.
+    fn circumstances(&self, rendered: &Rendered) -> Result<Vec<Difference>, Error> {
+        let limits = Limits::look(&self.kubectl)?;
+        let mut found = Vec::new();
+        for workload in &self.cluster()?.workloads {
+            found.extend(limits.findings(workload));
+        }
+        for object in &rendered.objects {
+            let kind = object["kind"].as_str().and_then(Kind::named);
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            let says_how_many = !object["spec"]["replicas"].is_null();
+            if kind.is_some_and(|kind| limits.is_scaled(kind, name)) && says_how_many {
+                let detail = "the chart says how many instances there are, and an autoscaler owns \
+                              that number: leave `replicas` out of the chart or its values";
+                let reference = manifest::reference(object);
+                found.push(difference(reference, "change", detail.to_owned(), Severity::Warning));
+            }
+        }
+        Ok(found)
     }
 
     fn command_shown(&self, source: &Source) -> Vec<String> {
@@ -229,9 +210,19 @@ fn compared(before: &[Value], after: &[Value]) -> Vec<Difference> {
             found.push(difference(reference, "change", told(&changed), Severity::Information));
         }
     }
+    found.extend(after.iter().filter_map(unreadable));
     let gone = before.iter().filter(|object| same(object, after).is_none());
     found.extend(gone.map(removed));
     found
+}
+
+/// A workload with a field of a type that the API does not have there. helm's dry run does not see
+/// it, and its upgrade fails on it after other objects were changed.
+fn unreadable(object: &Value) -> Option<Difference> {
+    object["kind"].as_str().and_then(Kind::named)?;
+    let error = Cluster::read(json!({"items": [object]})).err()?;
+    let detail = format!("the cluster would refuse it: {error}");
+    Some(difference(manifest::reference(object), "change", detail, Severity::Blocking))
 }
 
 fn removed(object: &Value) -> Difference {
@@ -267,7 +258,13 @@ fn hook(hook: &Value) -> Difference {
         let pod = &object["spec"]["template"]["spec"]["containers"];
         pod.as_array().cloned().unwrap_or_default()
     });
-    let runs: Vec<String> = containers.map(|its| text(&its["image"])).collect();
+    // The program is told, and not its arguments, which may be confidential.
+    let runs: Vec<String> = containers
+        .map(|its| match its["command"][0].as_str() {
+            Some(program) => format!("`{program}` in {}", text(&its["image"])),
+            None => text(&its["image"]),
+        })
+        .collect();
     let runs = if runs.is_empty() { String::new() } else { format!(", runs {}", runs.join(", ")) };
     let object = format!("{}/{}", text(&hook["kind"]), text(&hook["name"]));
     difference(object, "add", format!("hook {events}{runs}"), Severity::Information)
@@ -304,8 +301,6 @@ fn difference(object: String, act: &str, detail: String, severity: Severity) -> 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn object(kind: &str, name: &str, spec: Value) -> Value {
@@ -339,6 +334,17 @@ mod tests {
         let selector = |app: &str| object("Deployment", "a", json!({"selector": {"app": app}}));
         let found = compared(&[selector("a")], &[selector("b")]);
         assert_eq!((found[0].act.as_str(), found[0].severity), ("replace", Severity::Blocking));
+    }
+
+    #[test]
+    fn a_field_of_a_wrong_type_stops_the_plan_before_helm_is_half_done_with_it() {
+        let wrong = object("Deployment", "a", json!({"replicas": "many"}));
+        let found = compared(&[], &[wrong]);
+        assert_eq!(
+            (found[1].object.as_str(), found[1].severity),
+            ("Deployment/a", Severity::Blocking)
+        );
+        assert!(found[1].detail.contains("many"), "{found:?}");
     }
 
     #[test]

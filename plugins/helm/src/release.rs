@@ -1,5 +1,7 @@
 //! A helm release and the commands about it.
 
+use std::cell::OnceCell;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use vaultup_kubectl::access::{case_of, read_json};
@@ -21,6 +23,7 @@ pub(crate) const KEY_LABEL: &str = "vaultup-key";
 pub(crate) struct Release<'o> {
     pub(crate) operation: &'o Operation<Settings>,
     pub(crate) kubectl: Kubectl,
+    is_four: OnceCell<bool>,
 }
 
 /// What an upgrade is made from: chart and values, as the operator and the release say them.
@@ -34,7 +37,8 @@ pub(crate) struct Source {
 
 impl<'o> Release<'o> {
     pub(crate) fn of(operation: &'o Operation<Settings>) -> Self {
-        Self { operation, kubectl: Kubectl::new(&operation.settings.access) }
+        let kubectl = Kubectl::new(&operation.settings.access);
+        Self { operation, kubectl, is_four: OnceCell::new() }
     }
 
     /// Its name.
@@ -151,6 +155,14 @@ impl<'o> Release<'o> {
 
     /// Whether helm has the flags of version 4.
     pub(crate) fn is_four(&self) -> Result<bool, Error> {
+        if let Some(is_four) = self.is_four.get() {
+            return Ok(*is_four);
+        }
+        let is_four = self.ask_for_version()?;
+        Ok(*self.is_four.get_or_init(|| is_four))
+    }
+
+    fn ask_for_version(&self) -> Result<bool, Error> {
         let answer = process::command("helm").arguments(["version", "--short"]).read_text()?;
         let version = answer.trim().trim_start_matches('v');
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());

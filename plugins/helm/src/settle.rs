@@ -103,10 +103,10 @@ impl Release<'_> {
     /// # Errors
     /// [`vaultup_sdk::Case::TimedOut`] naming the Job.
     pub(crate) fn let_hooks_end(&self, history: &History) -> Result<(), Error> {
-        let hooks = self.hook_jobs(history.last().revision)?;
-        if hooks.is_empty() {
+        if self.running_hook(history)?.is_none() {
             return Ok(());
         }
+        let hooks = self.hook_jobs(history.last().revision)?;
         wait_until(self.operation.deadline, INTERVAL, || {
             let cluster = self.cluster()?;
             Ok(match running(&cluster, &hooks) {
@@ -118,11 +118,12 @@ impl Release<'_> {
 
     /// The hook Job of the newest revision that still runs.
     pub(crate) fn running_hook(&self, history: &History) -> Result<Option<String>, Error> {
-        let hooks = self.hook_jobs(history.last().revision)?;
-        if hooks.is_empty() {
+        let cluster = self.cluster()?;
+        // Mostly no Job runs at all, and then helm need not be asked which would be its own.
+        if cluster.jobs.iter().all(|job| job.status.active == 0) {
             return Ok(None);
         }
-        let cluster = self.cluster()?;
+        let hooks = self.hook_jobs(history.last().revision)?;
         Ok(running(&cluster, &hooks).map(|job| job.metadata.name.clone()))
     }
 

@@ -22,7 +22,15 @@ impl Release<'_> {
         follow::until_gone(self.operation.deadline, || self.cluster())?;
         let objects = manifest::objects(&self.manifest(revision)?)?;
         let (name, namespace) = (self.name(), self.kubectl.namespace());
-        let staged = objects.into_iter().filter_map(|object| at_rest(object, revision));
+        let cluster = self.cluster()?;
+        let is_there = |object: &Value| {
+            let reference = manifest::reference(object).to_lowercase();
+            cluster.workloads.iter().any(|its| its.reference() == reference)
+        };
+        let staged = objects.into_iter().filter_map(|object| {
+            let is_there = is_there(&object);
+            at_rest(object, revision, is_there)
+        });
         let staged: Vec<Value> = staged.map(|object| owned_by(object, name, namespace)).collect();
         log::info(format!("{} objects of revision {revision}, with no instance", staged.len()));
         let list = json!({"apiVersion": "v1", "kind": "List", "items": staged});
@@ -47,12 +55,16 @@ pub(crate) fn staged(cluster: &Cluster) -> Option<u64> {
 }
 
 /// An object with no instance of it running; nothing of what runs once and ends.
-fn at_rest(mut object: Value, revision: u64) -> Option<Value> {
+///
+/// Where the chart leaves the number of instances to an autoscaler, so does this: the workload was
+/// stopped and stays so. One that is made anew would start without a number.
+fn at_rest(mut object: Value, revision: u64, is_there: bool) -> Option<Value> {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
     match Kind::named(&kind) {
         Some(Kind::DaemonSet) => {
             object["spec"]["template"]["spec"]["nodeSelector"][NO_NODE] = json!("true");
         }
+        Some(_) if is_there && object["spec"]["replicas"].is_null() => {}
         Some(_) => object["spec"]["replicas"] = json!(0),
         None if kind == "Job" || kind == "Pod" => return None,
         None if kind == "CronJob" => object["spec"]["suspend"] = json!(true),
@@ -83,7 +95,8 @@ mod tests {
 
     #[test]
     fn nothing_of_a_staged_revision_runs_t8() {
-        let of = |kind: &str| at_rest(json!({"kind": kind, "metadata": {"name": "a"}}), 3);
+        let object = |kind: &str| json!({"kind": kind, "metadata": {"name": "a"}});
+        let of = |kind: &str| at_rest(object(kind), 3, false);
         assert_eq!(of("Deployment").unwrap()["spec"]["replicas"], 0);
         assert_eq!(of("StatefulSet").unwrap()["metadata"]["annotations"][STAGED], "3");
         let daemon = of("DaemonSet").unwrap();
@@ -93,5 +106,7 @@ mod tests {
             assert_eq!(of(kind), None, "{kind}");
         }
         assert!(of("Service").is_some());
+        let left = at_rest(object("Deployment"), 3, true).unwrap();
+        assert_eq!(left["spec"]["replicas"], Value::Null, "an autoscaler's, and at none already");
     }
 }

@@ -121,7 +121,9 @@ fn answer_as_kubectl(call: &Call) -> Reply {
         ),
         "get" if call.arguments[1].starts_with("secret/") => Reply::output("{}"),
         "get" if call.arguments[1] == "events" => Reply::output(r#"{"items": []}"#),
+        "get" if call.arguments[1].starts_with("horizontal") => Reply::output(r#"{"items": []}"#),
         "get" => Reply::output(""),
+        "auth" if call.arguments[2] == "--list" => Reply::output("*.*  []  []  [*]\n"),
         "auth" => Reply::output("yes\n"),
         "config" => {
             Reply::output(r#"{"clusters": [{"cluster": {"server": "https://127.0.0.1"}}]}"#)
@@ -149,8 +151,9 @@ fn both_versions_of_helm_are_understood_and_others_are_refused() {
         assert_eq!(forces, helm.starts_with("v4"), "a flag that helm 3 does not know");
     }
     for helm in ["v3.13.3", "v2.17.0", "v5.0.0", "", "what"] {
-        let error = HelmPlugin::observe(&World::new(helm).operation()).unwrap_err();
+        let error = HelmPlugin::preview(&World::new(helm).operation()).unwrap_err();
         assert_eq!(error.case(), &Case::InvalidSettings, "{helm}");
+        assert!(error.message().contains("3.14 or newer and below 5"), "{error}");
     }
 }
 
@@ -269,6 +272,71 @@ fn a_chart_of_another_version_is_refused_with_both_named() {
     assert!(error.message().contains("version 1.9.0") && error.message().contains("2.0.0"));
 }
 
+#[test]
+fn without_a_revision_that_can_be_read_there_is_no_way_back() {
+    let world = World::new("v4.1.4");
+    assert!(HelmPlugin::way_back(&world.operation()).unwrap().available);
+    *world.history.borrow_mut() = vec![row(4, "failed", "1.0.0", "Upgrade failed")];
+    let kept = HelmPlugin::way_back(&world.operation()).unwrap();
+    assert!(!kept.available && kept.reason.contains("no revision of `shop` is deployed"));
+    let world = World::new("v4.1.4");
+    let known = Rc::clone(&world.history);
+    world.machine.answer("helm", move |call| match call.arguments[1].as_str() {
+        "manifest" => Reply::exit(1).with_errors("Error: release: not found"),
+        _ => answer_as_helm("v4.1.4", call, &known),
+    });
+    let kept = HelmPlugin::way_back(&world.operation()).unwrap();
+    assert!(!kept.available && kept.reason.contains("revision 1 cannot be read"), "{kept:?}");
+}
+
+#[test]
+fn a_cluster_that_refuses_is_asked_which_rights_are_missing() {
+    let world = World::new("v4.1.4");
+    let known = Rc::clone(&world.history);
+    world.machine.answer("helm", move |call| match call.arguments[0].as_str() {
+        "history" => Reply::exit(1).with_errors("Error: secrets is forbidden: User \"x\""),
+        _ => answer_as_helm("v4.1.4", call, &known),
+    });
+    world.machine.answer("kubectl", |call| match call.arguments[0].as_str() {
+        "auth" if call.arguments[2] == "--list" => Reply::output("pods  []  []  [list]\n"),
+        "auth" => Reply::exit(1).with_output("no\n"),
+        _ => answer_as_kubectl(call),
+    });
+    let error = HelmPlugin::observe(&world.operation()).unwrap_err();
+    assert_eq!(error.case(), &Case::Refused);
+    assert!(error.message().contains("not allowed: list secrets"), "{error}");
+    assert!(!error.message().contains("list pods"), "{error}");
+    assert!(error.message().contains(r#""kind":"Role""#), "{error}");
+}
+
+#[test]
+fn where_it_would_go_is_a_part_of_what_must_not_change() {
+    let digest = |context: &'static str| {
+        let world = World::new("v4.1.4");
+        world.machine.answer("kubectl", move |call| match call.arguments[0].as_str() {
+            "config" => Reply::output(
+                json!({"clusters": [{"cluster": {"server": "https://127.0.0.1"}}],
+                    "contexts": [{"name": context, "context": {"user": "me"}}]})
+                .to_string(),
+            ),
+            _ => answer_as_kubectl(call),
+        });
+        HelmPlugin::observe(&world.operation()).unwrap().configuration_digest
+    };
+    assert_eq!(digest("prod"), digest("prod"));
+    assert_ne!(digest("prod"), digest("staging"));
+}
+
+#[test]
+fn commands_of_other_plugins_run_in_the_pod_that_the_operator_names() {
+    let mut world = World::new("v4.1.4");
+    world.settings["exec"] = json!("statefulset/db");
+    world.settings["container"] = json!("postgres");
+    let prefix = HelmPlugin::inside(&world.operation()).unwrap().join(" ");
+    let words = "kubectl exec --stdin statefulset/db --container=postgres --namespace=default --";
+    assert_eq!(prefix, words);
+}
+
 /// Every answer that can be wrong, in each phase: none is taken for success, and none of the
 /// phases that only look changes anything.
 #[test]
@@ -306,5 +374,62 @@ fn answers_that_no_real_helm_gives_on_demand_are_errors_in_every_phase() {
             assert!(answer.is_err(), "phase {phase} took {:?} for an answer", reply());
         }
         assert_eq!(world.changes(), Vec::<String>::new(), "{:?}", reply());
+    }
+}
+
+/// The same of kubectl: what it answers of workloads is needed in every phase but one.
+#[test]
+fn answers_that_no_real_kubectl_gives_on_demand_are_errors_in_every_phase() {
+    let wrong: [fn() -> Reply; 6] = [
+        || Reply::ended(Exit::Deadline),
+        || Reply::ended(Exit::OutputLimit),
+        || Reply::output(r#"{"items": [{"kind": "Deploy"#),
+        || Reply::output(r#"{"items": [{"kind": "Deployment", "metadata": {"name": 3}}]}"#),
+        || {
+            Reply::output(
+                r#"{"items": [{"kind": "Deployment", "metadata": {"name": "shop"},
+            "spec": {"replicas": "2"}}]}"#,
+            )
+        },
+        || Reply::exit(1).with_errors("Unable to connect to the server: EOF"),
+    ];
+    for reply in wrong {
+        let world = World::new("v3.14.4");
+        world.machine.answer("kubectl", move |call| match call.arguments[1].as_str() {
+            list if list.starts_with("deployments") => reply(),
+            _ => answer_as_kubectl(call),
+        });
+        let operation = world.operation();
+        let phases: [Result<(), Error>; 6] = [
+            HelmPlugin::observe(&operation).map(drop),
+            HelmPlugin::preview(&operation).map(drop),
+            HelmPlugin::stop(&operation),
+            HelmPlugin::revert(&operation, "1", Presence::Running),
+            HelmPlugin::revert(&operation, "1", Presence::Stopped),
+            HelmPlugin::status(&operation, Change::Stop).map(drop),
+        ];
+        for (phase, answer) in phases.iter().enumerate() {
+            assert!(answer.is_err(), "phase {phase} took {:?} for an answer", reply());
+        }
+        assert_eq!(world.changes(), Vec::<String>::new(), "{:?}", reply());
+    }
+}
+
+/// helm 3.14 says nothing of how it applies, and its dry run says `config` and hooks as helm 4's.
+#[test]
+fn both_shapes_of_helm_are_understood_in_every_phase() {
+    for helm in ["v3.14.4+g81c902a", "v4.1.4+g05fa379"] {
+        let world = World::new(helm);
+        let operation = world.operation();
+        HelmPlugin::observe(&operation).unwrap();
+        assert!(HelmPlugin::way_back(&operation).unwrap().available, "{helm}");
+        let seen = HelmPlugin::preview(&operation).unwrap().differences;
+        assert!(seen.iter().all(|its| its.severity != Severity::Blocking), "{helm}: {seen:?}");
+        HelmPlugin::prefetch(&operation).unwrap();
+        world.apply().unwrap();
+        assert!(matches!(world.status(Change::Apply(WAVE)), Observation::Done(_)), "{helm}");
+        HelmPlugin::revert(&operation, "1", Presence::Running).unwrap();
+        let back = Change::Revert(("1".to_owned(), Presence::Running));
+        assert!(matches!(world.status(back), Observation::Done(_)), "{helm}");
     }
 }

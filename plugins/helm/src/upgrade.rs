@@ -13,6 +13,8 @@ use crate::release::{KEY_LABEL, Release};
 
 /// Time that helm has less than the operation, so that it can say itself that it gave up.
 const MARGIN: Duration = Duration::from_secs(3);
+/// Between two questions whether helm has ended: nobody waits longer than this for nothing.
+const ENDED_INTERVAL: Duration = Duration::from_millis(50);
 /// helm takes whole seconds, and one at least.
 const TIMEOUT_MIN: u64 = 1;
 /// Lines of helm's standard error that an error shows.
@@ -32,7 +34,7 @@ impl Release<'_> {
     pub(crate) fn upgrade(&self, before: &History) -> Result<(), Error> {
         let source = self.source()?;
         let settings = &self.operation.settings;
-        self.give_fields_back()?;
+        let was_stopped = self.give_fields_back()?;
         let mut words = self.upgrade_words(&source, &[]);
         if settings.take_over_fields && self.is_four()? {
             words.push("--force-conflicts".to_owned());
@@ -43,8 +45,8 @@ impl Release<'_> {
         let is_new = |history: &History| history.last().revision > before.last().revision;
         self.judge(&ended, "`helm upgrade`", |history| {
             is_new(history) && history.last().status == "deployed"
-        })
-        .map(drop)
+        })?;
+        self.start_what_waits(was_stopped)
     }
 
     /// Goes back to a revision and waits until its workloads are ready.
@@ -52,19 +54,22 @@ impl Release<'_> {
     /// # Errors
     /// As [`Release::upgrade`].
     pub(crate) fn roll_back(&self, revision: u64, without_hooks: bool) -> Result<History, Error> {
-        self.give_fields_back()?;
+        let was_stopped = self.give_fields_back()?;
         let mut words = vec!["rollback".to_owned(), self.name().to_owned(), revision.to_string()];
         words.extend(without_hooks.then(|| "--no-hooks".to_owned()));
         // On the way back nobody's changes of what this release owns are kept.
         words.extend(self.is_four()?.then(|| "--force-conflicts".to_owned()));
         words.extend(self.limits());
         let ended = self.follow(self.helm(words))?;
-        self.judge(&ended, "`helm rollback`", |history| history.is_back_at(revision))
+        let history =
+            self.judge(&ended, "`helm rollback`", |history| history.is_back_at(revision))?;
+        self.start_what_waits(was_stopped)?;
+        Ok(history)
     }
 
     /// Fields that vaultup itself set while stopping are helm's again. A DaemonSet that is held by
-    /// a node selector, which no chart knows of, is let go.
-    fn give_fields_back(&self) -> Result<(), Error> {
+    /// a node selector, which no chart knows of, is let go. Says whether anything was stopped.
+    fn give_fields_back(&self) -> Result<bool, Error> {
         let cluster = self.cluster()?;
         let marked =
             |workload: &&Workload| workload.metadata.annotations.contains_key(REPLICAS_BEFORE);
@@ -74,7 +79,27 @@ impl Release<'_> {
                 scale::start(&self.kubectl, &only, 0)
             }
             Kind::Deployment | Kind::StatefulSet => scale::disown(&self.kubectl, workload),
-        })
+        })?;
+        Ok(cluster.workloads.iter().any(|workload| marked(&workload)))
+    }
+
+    /// What was stopped and is still at no instance gets back what it had: a chart that leaves the
+    /// number of instances to an autoscaler does not say how many.
+    fn start_what_waits(&self, was_stopped: bool) -> Result<(), Error> {
+        if !was_stopped {
+            return Ok(());
+        }
+        let cluster = self.cluster()?;
+        for workload in &cluster.workloads {
+            if scale::awaits_start(workload) {
+                let only = cluster.clone().only(|its| its.reference() == workload.reference());
+                scale::start(&self.kubectl, &only, workload.wanted_when_open())?;
+            } else if workload.metadata.annotations.contains_key(REPLICAS_BEFORE) {
+                scale::forget(&self.kubectl, workload)?;
+            }
+        }
+        let look = || self.cluster();
+        follow::until_complete(&self.kubectl, self.operation.deadline, look)
     }
 
     fn limits(&self) -> Vec<String> {
@@ -92,9 +117,13 @@ impl Release<'_> {
     fn follow(&self, command: Command<Arguments>) -> Result<Ended, Error> {
         let running = command.discard_output().start()?;
         let mut news = follow::News::default();
+        let mut looked_ms = clock::now_ms();
         while !running.has_ended()? && !cancel::requested() {
-            if clock::pause(follow::INTERVAL).is_err() {
+            if clock::pause(ENDED_INTERVAL).is_err() {
                 break;
+            }
+            if Duration::from_millis(clock::now_ms().saturating_sub(looked_ms)) < follow::INTERVAL {
+                continue;
             }
             // What cannot be seen for a moment does not end helm's work.
             let told = self.cluster().and_then(|cluster| {
@@ -104,6 +133,7 @@ impl Release<'_> {
             if let Err(error) = told {
                 log::debug(error.to_string());
             }
+            looked_ms = clock::now_ms();
         }
         let mut lines = Vec::new();
         while let Some(line) = running.next_line()? {

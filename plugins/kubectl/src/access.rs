@@ -1,15 +1,14 @@
 //! Which cluster, as whom, in which namespace; and what it means when a command fails.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 use vaultup_sdk::process::{Arguments, Command, Exit, Finished};
 use vaultup_sdk::{Case, Error, process};
 
 /// The namespace if the operator says none.
 const NAMESPACE_DEFAULT: &str = "default";
-/// The most questions at once: the host runs as many commands of a call.
-const ASKED_AT_ONCE_MAX: usize = 12;
 
 /// Where a component lives, as the operator says it.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,6 +34,54 @@ pub struct Kubectl {
 struct Configuration {
     #[serde(default)]
     clusters: Vec<NamedCluster>,
+    #[serde(default)]
+    contexts: Vec<NamedContext>,
+}
+
+#[derive(Deserialize)]
+struct NamedContext {
+    name: String,
+    #[serde(default)]
+    context: ContextUser,
+}
+
+#[derive(Default, Deserialize)]
+struct ContextUser {
+    #[serde(default)]
+    user: String,
+}
+
+/// Where commands go: what must be the same when a plan is made and when it is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The context's name; empty if the kubeconfig has none.
+    pub context: String,
+    /// The name of the user in the kubeconfig.
+    pub user: String,
+    /// The address of the cluster, which tells one from another of the same name.
+    pub server: String,
+    /// The namespace.
+    pub namespace: String,
+}
+
+impl Place {
+    /// What a digest of the place is made from.
+    #[must_use]
+    pub fn texts(&self) -> [&str; 4] {
+        [&self.context, &self.user, &self.server, &self.namespace]
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { context, user, server, namespace } = self;
+        write!(formatter, "namespace `{namespace}` at {server}")?;
+        match (context.as_str(), user.as_str()) {
+            ("", _) => Ok(()),
+            (context, "") => write!(formatter, ", context `{context}`"),
+            (context, user) => write!(formatter, ", context `{context}` as `{user}`"),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,78 +174,20 @@ impl Kubectl {
         told(command.attempt()?, &doing(words))
     }
 
-    /// The address of the cluster, which tells one from another of the same name.
+    /// Where commands go.
     ///
     /// # Errors
     /// If the kubeconfig or the context cannot be used.
-    pub fn server(&self) -> Result<String, Error> {
+    pub fn place(&self) -> Result<Place, Error> {
         let words = ["config", "view", "--minify", "--output=json"];
         let seen: Configuration = self.json(&words)?;
         let server = seen.clusters.into_iter().next().map(|named| named.cluster.server);
-        server.ok_or_else(|| Error::invalid_settings("the kubeconfig names no cluster"))
-    }
-
-    /// Those of the rights, verb and resource, that are not given. All are asked for at once.
-    ///
-    /// # Errors
-    /// If the cluster cannot be asked.
-    pub fn missing<'r>(
-        &self,
-        rights: &[(&'r str, &'r str)],
-    ) -> Result<Vec<(&'r str, &'r str)>, Error> {
-        let mut missing = Vec::new();
-        for asked in rights.chunks(ASKED_AT_ONCE_MAX) {
-            let started = asked.iter().map(|(verb, resource)| {
-                let words = ["auth", "can-i", verb, resource];
-                Ok(((*verb, *resource), self.command(words).start()?))
-            });
-            let started = started.collect::<Result<Vec<_>, Error>>()?;
-            for (right, running) in started {
-                let mut lines = Vec::new();
-                while let Some(line) = running.next_line()? {
-                    lines.push(line.text);
-                }
-                let exit = running.finish()?;
-                let output = lines.join("\n");
-                match output.lines().find_map(|line| answer(line.trim())) {
-                    Some(true) => {}
-                    Some(false) => missing.push(right),
-                    None => {
-                        let errors = output.clone();
-                        let finished = Finished { exit, output, errors, bytes: 0 };
-                        told(finished, "`kubectl auth can-i`")?;
-                        return Err(Error::corrupt("`kubectl auth can-i` says neither yes nor no"));
-                    }
-                }
-            }
-        }
-        Ok(missing)
-    }
-}
-
-/// A sentence on missing rights, with the Role that would give them, as JSON that `kubectl apply`
-/// takes.
-#[must_use]
-pub fn role(namespace: &str, missing: &[(&str, &str)]) -> String {
-    let rule = |(verb, resource): &(&str, &str)| {
-        let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
-        json!({"apiGroups": [group], "resources": [plural], "verbs": [verb]})
-    };
-    let rules: Vec<Value> = missing.iter().map(rule).collect();
-    let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-        "metadata": {"name": "vaultup", "namespace": namespace}, "rules": rules,
-    });
-    let named: Vec<String> =
-        missing.iter().map(|(verb, resource)| format!("{verb} {resource}")).collect();
-    format!("not allowed: {}; this Role would do: {role}", named.join(", "))
-}
-
-fn answer(line: &str) -> Option<bool> {
-    match line.split([' ', '-']).next() {
-        Some("yes") => Some(true),
-        Some("no") => Some(false),
-        _ => None,
+        let server =
+            server.ok_or_else(|| Error::invalid_settings("the kubeconfig names no cluster"))?;
+        let context = seen.contexts.into_iter().next();
+        let (context, user) =
+            context.map_or_else(Default::default, |its| (its.name, its.context.user));
+        Ok(Place { context, user, server, namespace: self.access.namespace.clone() })
     }
 }
 
@@ -229,12 +218,15 @@ pub fn told(finished: Finished, attempt: &str) -> Result<String, Error> {
 /// What the words of `kubectl` or `helm` mean. The first that fits counts.
 #[must_use]
 pub fn case_of(words: &str) -> Case {
-    const SIGNS: [(&str, Case); 22] = [
+    const SIGNS: [(&str, Case); 25] = [
         // helm calls a cluster unreachable whose context it does not find.
         ("does not exist", Case::InvalidSettings),
         ("context was not found", Case::InvalidSettings),
         ("no such file or directory", Case::InvalidSettings),
         ("no matches for kind", Case::InvalidSettings),
+        ("server doesn't have a resource type", Case::InvalidSettings),
+        ("error converting YAML to JSON", Case::InvalidSettings),
+        ("cannot unmarshal", Case::InvalidSettings),
         ("Unable to connect to the server", Case::Unreachable),
         ("was refused - did you specify the right host", Case::Unreachable),
         ("Kubernetes cluster unreachable", Case::Unreachable),
@@ -325,27 +317,7 @@ mod tests {
         let machine = Machine::new().install();
         for answer in ["", "{", "[1]", "{\"clusters\": 3}", "null"] {
             machine.answer("kubectl", move |_| Reply::output(answer));
-            assert_eq!(kubectl().server().unwrap_err().case(), &Case::Corrupt, "{answer}");
+            assert_eq!(kubectl().place().unwrap_err().case(), &Case::Corrupt, "{answer}");
         }
-    }
-
-    #[test]
-    fn a_right_is_there_or_not_or_cannot_be_asked_for() {
-        let machine = Machine::new().install();
-        let rights = [("patch", "deployments.apps"), ("list", "pods")];
-        machine.answer("kubectl", |call| match call.arguments[2].as_str() {
-            "list" => Reply::output("yes\n"),
-            _ => Reply::exit(1).with_output("no - no RBAC policy matched\n"),
-        });
-        let missing = kubectl().missing(&rights).unwrap();
-        assert_eq!(missing, rights[..1]);
-        let role = role("shop", &missing);
-        assert!(role.starts_with("not allowed: patch deployments.apps;"), "{role}");
-        assert!(role.contains(r#"{"apiGroups":["apps"],"resources":["deployments"]"#), "{role}");
-        machine.answer("kubectl", |_| Reply::exit(1).with_errors("connection refused"));
-        let error = kubectl().missing(&rights).unwrap_err();
-        assert_eq!(error.case(), &Case::Unreachable);
-        machine.answer("kubectl", |_| Reply::output("perhaps"));
-        assert_eq!(kubectl().missing(&rights).unwrap_err().case(), &Case::Corrupt);
     }
 }

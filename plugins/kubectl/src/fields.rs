@@ -84,6 +84,20 @@ pub fn conflicts(live: &Value, wanted: &Value, ours: &[&str]) -> Vec<Conflict> {
     found
 }
 
+/// Whether a live object has all that is wanted; what it has besides does not count.
+#[must_use]
+pub fn has_all(live: &Value, wanted: &Value) -> bool {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
+            wanted.is_null() || live.get(key).is_some_and(|live| has_all(live, wanted))
+        }),
+        (Value::Array(live), Value::Array(wanted)) => {
+            live.len() == wanted.len() && live.iter().zip(wanted).all(|(a, b)| has_all(a, b))
+        }
+        (live, wanted) => live == wanted,
+    }
+}
+
 fn compare(
     old: &Value,
     new: &Value,

@@ -7,7 +7,7 @@ use vaultup_sdk::clock::{Deadline, Wait, wait_until};
 use vaultup_sdk::{Case, Error, log, progress};
 
 use crate::access::Kubectl;
-use crate::objects::{Cluster, Pod};
+use crate::objects::{Cluster, Pod, Workload};
 use crate::reason::{self, Reason, Warnings};
 use crate::rollout::{self, Rollout};
 
@@ -32,6 +32,15 @@ impl News {
         let pods: Vec<&Pod> = cluster.owned_pods().collect();
         let ready = pods.iter().filter(|pod| pod.is_ready()).count() as u64;
         progress::report(ready.min(wanted), Some(wanted), "pods");
+        let short: Vec<&Workload> = short(cluster).collect();
+        if !short.is_empty() {
+            let warnings = Warnings::look(kubectl)?;
+            short.iter().filter_map(|its| not_made(its, &warnings)).for_each(|text| {
+                if self.told.insert(text.clone()) {
+                    log::warning(text);
+                }
+            });
+        }
         self.tell_of(kubectl, &pods)
     }
 
@@ -117,7 +126,13 @@ pub fn until_gone(
 /// The reasons of pods that do not serve, each with the end of its log, the gravest first.
 #[must_use]
 pub fn reasons(kubectl: &Kubectl, cluster: &Cluster) -> Vec<String> {
-    reasons_of(kubectl, cluster.owned_pods())
+    let mut reasons = reasons_of(kubectl, cluster.owned_pods());
+    let short: Vec<&Workload> = short(cluster).collect();
+    if !short.is_empty() {
+        let warnings = Warnings::look(kubectl).unwrap_or_default();
+        reasons.extend(short.into_iter().filter_map(|its| not_made(its, &warnings)));
+    }
+    reasons
 }
 
 /// As [`reasons`], of these pods.
@@ -139,6 +154,19 @@ pub fn with_reasons(kubectl: &Kubectl, error: Error, looked: Result<Cluster, Err
     let words = [error.platform().to_owned(), reasons.join("\n")];
     let words = words.into_iter().filter(|words| !words.is_empty());
     error.with_platform(words.collect::<Vec<_>>().join("\n"))
+}
+
+/// Workloads of which there are fewer pods than are wanted.
+fn short(cluster: &Cluster) -> impl Iterator<Item = &Workload> {
+    cluster.workloads.iter().filter(|workload| {
+        let pods = cluster.pods_of(&workload.metadata).filter(|pod| !pod.is_over());
+        pods.count() < usize::try_from(workload.wanted()).unwrap_or(usize::MAX)
+    })
+}
+
+fn not_made(workload: &Workload, warnings: &Warnings) -> Option<String> {
+    let text = warnings.creation(&workload.metadata.name)?;
+    Some(format!("{workload} gets no pod: {text}"))
 }
 
 fn unreachable_is_not_yet(error: Error) -> Result<Wait<()>, Error> {

@@ -9,6 +9,9 @@
 //! - [`follow`]: waiting, with news of what hinders
 //! - [`fields`]: who owns which field, and what differs between two objects (pure)
 //! - [`manifest`]: the objects of a YAML text
+//! - [`rights`]: rights that are missing, and the Role that would give them
+//! - [`limits`]: autoscalers and disruption budgets
+//! - [`selector`]: which pods an object means (pure)
 //!
 //! # Invariants
 //! - A command that only reads carries nothing but names and texts of the operator's.
@@ -20,11 +23,15 @@ pub mod access;
 pub mod digest;
 pub mod fields;
 pub mod follow;
+pub mod limits;
 pub mod manifest;
 pub mod objects;
 pub mod reason;
+pub mod rights;
 pub mod rollout;
 pub mod scale;
+pub mod selector;
 
 pub use access::{Access, Kubectl};
+pub use limits::Limits;
 pub use objects::{Cluster, Kind, Pod, Workload};

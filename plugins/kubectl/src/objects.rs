@@ -85,13 +85,15 @@ pub struct Specification {
     pub template: Template,
     /// How a StatefulSet or DaemonSet takes up a change.
     pub update_strategy: UpdateStrategy,
+    /// How a Deployment does.
+    pub strategy: UpdateStrategy,
 }
 
-/// How a StatefulSet or DaemonSet takes up a change.
+/// How a workload takes up a change.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct UpdateStrategy {
-    /// `RollingUpdate` or `OnDelete`.
+    /// `RollingUpdate`, `OnDelete` or `Recreate`.
     #[serde(rename = "type")]
     pub kind: String,
     /// More of it.
@@ -104,6 +106,8 @@ pub struct UpdateStrategy {
 pub struct RollingUpdate {
     /// Pods of a StatefulSet with a number below this stay as they are.
     pub partition: u32,
+    /// How many pods may be away at once: a number, or a share such as `25%`.
+    pub max_unavailable: Option<Value>,
 }
 
 /// What pods are made from.

@@ -90,6 +90,19 @@ impl Warnings {
         self.by_object.get(name).map(|warning| warning.text.as_str())
     }
 
+    /// Why the cluster makes no pods of a workload, such as a quota; nothing if it says none.
+    #[must_use]
+    pub fn creation(&self, workload: &str) -> Option<&str> {
+        // A Deployment's ReplicaSets are named after it, with a hash behind a dash.
+        let is_its = |name: &str| {
+            let rest = name.strip_prefix(workload);
+            rest.is_some_and(|rest| rest.is_empty() || is_hash(rest))
+        };
+        let failed = |warning: &&Warning| warning.reason == "FailedCreate";
+        let mut its = self.by_object.iter().filter(|(name, _)| is_its(name)).map(|its| its.1);
+        its.find(failed).map(|warning| warning.text.as_str())
+    }
+
     /// The last probe of a pod that failed.
     fn probe(&self, name: &str) -> Option<&str> {
         let warning = self.by_object.get(name).filter(|its| its.reason == "Unhealthy")?;
@@ -215,6 +228,10 @@ fn stuck(pod: &str, status: &ContainerStatus) -> Option<Reason> {
     })
 }
 
+fn is_hash(rest: &str) -> bool {
+    rest.strip_prefix('-').is_some_and(|hash| !hash.is_empty() && !hash.contains('-'))
+}
+
 fn said(reason: &str, message: &str) -> String {
     match (reason, message.trim()) {
         ("", message) => message.to_owned(),
@@ -280,6 +297,18 @@ mod tests {
         warnings.by_object.insert("shop-1".to_owned(), warning("Unhealthy"));
         let reason = of(&pod(status), &warnings).unwrap();
         assert!(reason.is_trouble && reason.text.ends_with(failing), "{}", reason.text);
+    }
+
+    #[test]
+    fn pods_that_the_cluster_does_not_make_are_told_by_their_workload() {
+        let mut warnings = Warnings::default();
+        let text = "FailedCreate: exceeded quota: small".to_owned();
+        let warning = Warning { reason: "FailedCreate".to_owned(), text: text.clone() };
+        warnings.by_object.insert("shop-5d8f".to_owned(), warning);
+        assert_eq!(warnings.creation("shop"), Some(text.as_str()));
+        for other in ["sho", "shop-5d8", "other"] {
+            assert_eq!(warnings.creation(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -64,6 +64,16 @@ pub fn start(kubectl: &Kubectl, cluster: &Cluster, instances: u32) -> Result<(),
     })
 }
 
+/// Removes what [`stop`] wrote down at a workload that runs again, and gives its fields back.
+///
+/// # Errors
+/// If the cluster refuses it.
+pub fn forget(kubectl: &Kubectl, workload: &Workload) -> Result<(), Error> {
+    let unmarked = json!({"metadata": {"annotations": {REPLICAS_BEFORE: null}}});
+    change(kubectl, workload, &unmarked)?;
+    disown(kubectl, workload)
+}
+
 /// Gives the fields that were changed here back, so that their owner may set them without conflict.
 ///
 /// # Errors

@@ -12,11 +12,15 @@ use vaultup_sdk::deploy::{
 use vaultup_sdk::{Deploy, Error, Observation, Operation};
 
 use crate::KubernetesPlugin;
+use crate::batch::Batch;
 use crate::settings::Settings;
-use crate::workload::{Component, RELEASE, can_be_paused, version_of};
+use crate::workload::{Component, RELEASE, can_be_paused, image, version_of};
 
 impl Deploy for KubernetesPlugin {
     fn observe(operation: &Operation<Settings>) -> Result<Running, Error> {
+        if let Some(batch) = Batch::of(operation) {
+            return batch.observe();
+        }
         let component = Component::of(operation);
         let cluster = component.cluster()?;
         let workload = &cluster.workloads[0];
@@ -33,6 +37,9 @@ impl Deploy for KubernetesPlugin {
     }
 
     fn way_back(operation: &Operation<Settings>) -> Result<Inventory, Error> {
+        if let Some(batch) = Batch::of(operation) {
+            return batch.way_back();
+        }
         let component = Component::of(operation);
         let cluster = component.cluster()?;
         let workload = &cluster.workloads[0];
@@ -51,19 +58,28 @@ impl Deploy for KubernetesPlugin {
     }
 
     fn preview(operation: &Operation<Settings>) -> Result<Forecast, Error> {
-        Component::of(operation).forecast()
+        match Batch::of(operation) {
+            Some(batch) => batch.forecast(),
+            None => Component::of(operation).forecast(),
+        }
     }
 
     fn status(operation: &Operation<Settings>, change: Change) -> Result<Observation, Error> {
-        Component::of(operation).status(&change)
+        match Batch::of(operation) {
+            Some(batch) => batch.status(&change),
+            None => Component::of(operation).status(&change),
+        }
     }
 
     fn prefetch(operation: &Operation<Settings>) -> Result<(), Error> {
         // Nodes pull images; that there is one to pull is all that can be said beforehand.
-        Component::of(operation).image().map(drop)
+        image(operation).map(drop)
     }
 
     fn apply(operation: &Operation<Settings>, wave: Wave) -> Result<(), Error> {
+        if let Some(batch) = Batch::of(operation) {
+            return batch.apply();
+        }
         let component = Component::of(operation);
         let cluster = component.cluster()?;
         let workload = &cluster.workloads[0];
@@ -99,6 +115,9 @@ impl Deploy for KubernetesPlugin {
     }
 
     fn stop(operation: &Operation<Settings>) -> Result<(), Error> {
+        if let Some(batch) = Batch::of(operation) {
+            return batch.stop();
+        }
         let component = Component::of(operation);
         component.suspend(true)?;
         scale::stop(&component.kubectl, &component.cluster()?)?;
@@ -106,6 +125,9 @@ impl Deploy for KubernetesPlugin {
     }
 
     fn start(operation: &Operation<Settings>, instances: u32) -> Result<(), Error> {
+        if let Some(batch) = Batch::of(operation) {
+            return batch.start();
+        }
         let component = Component::of(operation);
         let cluster = component.cluster()?;
         component.resume(&cluster.workloads[0])?;
@@ -120,6 +142,9 @@ impl Deploy for KubernetesPlugin {
         revision: &str,
         presence: Presence,
     ) -> Result<(), Error> {
+        if let Some(batch) = Batch::of(operation) {
+            return batch.revert(revision, presence);
+        }
         let component = Component::of(operation);
         let cluster = component.cluster()?;
         let workload = &cluster.workloads[0];
@@ -195,8 +220,8 @@ impl Component<'_> {
     fn configuration(&self, workload: &Workload) -> Result<String, Error> {
         let words = ["get", &workload.reference(), "--output=json"];
         let live: Value = self.kubectl.json(&words)?;
-        let (server, template) = (self.kubectl.server()?, live["spec"]["template"].to_string());
-        Ok(digest::of([server.as_str(), self.kubectl.namespace(), &template]))
+        let (place, template) = (self.kubectl.place()?, live["spec"]["template"].to_string());
+        Ok(digest::of(place.texts().into_iter().chain([template.as_str()])))
     }
 
     fn apply_manifests(&self) -> Result<(), Error> {

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use vaultup_kubectl::objects::Job;
-use vaultup_kubectl::{Cluster, digest, follow};
-use vaultup_sdk::clock::{Wait, wait_until};
-use vaultup_sdk::{Case, Error, log};
+use vaultup_kubectl::{Cluster, Kubectl, digest, follow};
+use vaultup_sdk::clock::{Deadline, Wait, wait_until};
+use vaultup_sdk::{Case, Error, Operation, log};
 
-use crate::workload::Component;
+use crate::batch::{Batch, pod_template};
+use crate::settings::Settings;
+use crate::workload::{Component, image};
 
 /// The container of the Job.
 const CONTAINER: &str = "migrate";
@@ -38,72 +40,104 @@ const OF_THE_POD: [&str; 12] = [
     "volumes",
 ];
 
-impl Component<'_> {
-    /// Runs a command to its end in the next release's image, once for the operation's key.
-    ///
-    /// # Errors
-    /// As soon as it fails, with the end of its log.
-    pub(crate) fn run_job(&self, command: &[String]) -> Result<(), Error> {
-        let name = self.job_name();
-        let workload: Value =
-            self.kubectl.json(&["get", &self.operation.settings.workload, "--output=json"])?;
-        let cluster = self.cluster()?;
-        let container = &self.container(&cluster.workloads[0])?.name;
-        let pod = &workload["spec"]["template"]["spec"];
-        let made = made_from(pod, container, self.image()?, command, &name);
-        match self.kubectl.feed(&["create", "--filename=-", "--output=name"], made.to_string()) {
-            Ok(_) => {}
-            // An earlier process of this very operation made it.
-            Err(error) if error.case() == &Case::Conflict => {
-                log::info(format!("Job {name} exists"))
-            }
-            Err(error) => return Err(error),
+/// Runs a release's own command to its end, in the next release's image, once for the operation's
+/// key.
+///
+/// # Errors
+/// As soon as it fails, with the end of its log.
+pub(crate) fn migrate(operation: &Operation<Settings>, command: &[String]) -> Result<(), Error> {
+    let name = name_for(&operation.key);
+    let kubectl = Kubectl::new(&operation.settings.access);
+    let (pod, container) = match Batch::of(operation) {
+        Some(batch) => {
+            let current = batch.current()?;
+            let name = batch.container(&current)?["name"].as_str().unwrap_or_default().to_owned();
+            (pod_template(&current)["spec"].clone(), name)
         }
-        let mut news = follow::News::default();
-        let ended = wait_until(self.operation.deadline, INTERVAL, || {
-            let cluster = Cluster::look(&self.kubectl)?;
-            let Some(job) = job_of(&cluster, &name) else {
-                return Err(Error::not_found(format!("Job {name} was removed by somebody")));
-            };
-            news.tell_of(&self.kubectl, &cluster.pods_of(&job.metadata).collect::<Vec<_>>())?;
-            Ok(match job.ended() {
-                Some(well) => Wait::Over(well),
-                None => Wait::NotYet(format!("Job {name} runs")),
-            })
-        })?;
-        let lines = self.job_log(&name)?;
-        lines.lines().for_each(log::info);
-        match ended {
-            true => Ok(()),
-            false => {
-                let message = format!("`{}` failed in Job {name}", command.join(" "));
-                Err(Error::failed(message).with_platform(lines))
-            }
+        None => {
+            let component = Component::of(operation);
+            let words = ["get", &operation.settings.workload, "--output=json"];
+            let workload: Value = kubectl.json(&words)?;
+            let cluster = component.cluster()?;
+            let name = component.container(&cluster.workloads[0])?.name.clone();
+            (pod_template(&workload)["spec"].clone(), name)
         }
-    }
+    };
+    let made = made_from(&pod, &container, image(operation)?, command, &name);
+    run_to_its_end(&kubectl, operation.deadline, &name, &made).map_err(|error| {
+        let message = format!("`{}`: {}", command.join(" "), error.message());
+        Error::new(error.case().clone(), message).with_platform(error.platform())
+    })
+}
 
-    /// The Job of this operation, if there is one.
-    pub(crate) fn job(&self) -> Result<Option<Job>, Error> {
-        let cluster = Cluster::look(&self.kubectl)?;
-        Ok(job_of(&cluster, &self.job_name()).cloned())
+/// Makes a Job, unless an earlier process of the same operation did, and waits for its end.
+///
+/// # Errors
+/// As soon as it fails, with the end of its log.
+pub(crate) fn run_to_its_end(
+    kubectl: &Kubectl,
+    deadline: Deadline,
+    name: &str,
+    made: &Value,
+) -> Result<(), Error> {
+    match kubectl.feed(&["create", "--filename=-", "--output=name"], made.to_string()) {
+        Ok(_) => {}
+        Err(error) if error.case() == &Case::Conflict => log::info(format!("Job {name} exists")),
+        Err(error) => return Err(error),
     }
-
-    fn job_name(&self) -> String {
-        name_for(&self.operation.key)
+    let mut news = follow::News::default();
+    let waited = wait_until(deadline, INTERVAL, || {
+        let cluster = match Cluster::look(kubectl) {
+            Err(error) if error.case() == &Case::Unreachable => {
+                return Ok(Wait::NotYet(error.message().to_owned()));
+            }
+            looked => looked?,
+        };
+        let Some(job) = job_of(&cluster, name) else {
+            return Err(Error::not_found(format!("Job {name} was removed by somebody")));
+        };
+        let pods: Vec<_> = cluster.pods_of(&job.metadata).collect();
+        if let Err(error) = news.tell_of(kubectl, &pods) {
+            log::debug(error.to_string());
+        }
+        Ok(match job.ended() {
+            Some(well) => Wait::Over(well),
+            None => Wait::NotYet(format!("Job {name} runs")),
+        })
+    });
+    let ended = match waited {
+        Err(error) if error.case() == &Case::TimedOut => {
+            let cluster = Cluster::look(kubectl)?;
+            let pods = job_of(&cluster, name)
+                .into_iter()
+                .flat_map(|job| cluster.pods_of(&job.metadata).collect::<Vec<_>>());
+            let reasons = follow::reasons_of(kubectl, pods).join("\n");
+            return Err(error.with_platform(reasons));
+        }
+        waited => waited?,
+    };
+    let lines = job_log(kubectl, name)?;
+    lines.lines().for_each(log::info);
+    match ended {
+        true => Ok(()),
+        false => Err(Error::failed(format!("Job {name} failed")).with_platform(lines)),
     }
+}
 
-    fn job_log(&self, name: &str) -> Result<String, Error> {
-        let cluster = Cluster::look(&self.kubectl)?;
-        let Some(job) = job_of(&cluster, name) else { return Ok(String::new()) };
-        let mut text = String::new();
-        let container = format!("--container={CONTAINER}");
-        for pod in cluster.pods_of(&job.metadata) {
+/// What the pods of a Job wrote.
+fn job_log(kubectl: &Kubectl, name: &str) -> Result<String, Error> {
+    let cluster = Cluster::look(kubectl)?;
+    let Some(job) = job_of(&cluster, name) else { return Ok(String::new()) };
+    let mut text = String::new();
+    for pod in cluster.pods_of(&job.metadata) {
+        for container in &pod.spec.containers {
+            let container = format!("--container={}", container.name);
             // A pod that never ran has no log, and its reason was told.
-            let logged = self.kubectl.text(&["logs", &pod.metadata.name, &container]);
+            let logged = kubectl.text(&["logs", &pod.metadata.name, &container]);
             text.push_str(&logged.unwrap_or_default());
         }
-        Ok(text)
     }
+    Ok(text)
 }
 
 /// The name of an operation's Job: the same for the same operation.
@@ -113,7 +147,8 @@ pub(crate) fn name_for(key: &str) -> String {
     format!("vaultup-migrate-{}", &digest[..16])
 }
 
-fn job_of<'c>(cluster: &'c Cluster, name: &str) -> Option<&'c Job> {
+/// The Job of this name.
+pub(crate) fn job_of<'c>(cluster: &'c Cluster, name: &str) -> Option<&'c Job> {
     cluster.jobs.iter().find(|job| job.metadata.name == name)
 }
 

@@ -1,4 +1,4 @@
-//! Deployments, StatefulSets and DaemonSets on Kubernetes.
+//! Deployments, StatefulSets, DaemonSets, Jobs and CronJobs on Kubernetes.
 //!
 //! A release is an image (and manifests, if the settings name some). The cluster's own revision
 //! history is the way back: a recorded revision is named by the ReplicaSet or ControllerRevision
@@ -7,7 +7,7 @@
 //! # Settings
 //! | key | meaning |
 //! |---|---|
-//! | `workload` | `deployment/NAME`, `statefulset/NAME` or `daemonset/NAME` |
+//! | `workload` | `deployment/NAME`, `statefulset/`, `daemonset/`, `job/` or `cronjob/NAME` |
 //! | `container` | the container that a release brings an image for; default: the only one |
 //! | `manifests` | file or directory that is applied (server-side) before the image is set |
 //! | `namespace`, `kubeconfig`, `context` | where; default: `default`, and what `kubectl` finds |
@@ -26,12 +26,24 @@
 //! is complete; its strategy (`maxSurge`, `maxUnavailable`) decides how many pods change at once. A
 //! DaemonSet has no waves.
 //!
+//! # Jobs and CronJobs
+//! A CronJob is suspended while it is changed or held, its running Jobs are waited for, and it is
+//! resumed as it was; its way back is the image that it had. The Job that `workload` names is what a
+//! release's Job is made from: that runs once, and is removed on the way back.
+//!
+//! # What limits it
+//! Autoscalers own the number of instances: they sleep while a workload is stopped at none, and the
+//! number that it had is given back. A disruption budget that is not met stops the plan.
+//!
 //! # Invariants
 //! - A migration runs as a Job with the new image and the workload's *own* environment, service
 //!   account and volumes; its name is made from the operation's key, so it never runs twice.
 //! - Names of keys are read from ConfigMaps and Secrets, never their values.
 //! - A paused Deployment is resumed before it is undone: the cluster would refuse otherwise.
 
+mod batch;
+#[cfg(test)]
+mod batch_tests;
 mod configuration;
 mod deploy;
 mod health;

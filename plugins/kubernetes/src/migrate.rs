@@ -1,13 +1,14 @@
 //! The half of the interface `migrate` that is a component's: running the release's own command in
 //! the new release. What schema there is, is asked of the datastore's plugin.
 
+use vaultup_kubectl::{Cluster, Kubectl};
 use vaultup_sdk::migrate::Request;
 use vaultup_sdk::process::filled_in;
 use vaultup_sdk::{Error, Migrate, Observation, Operation};
 
 use crate::KubernetesPlugin;
+use crate::job;
 use crate::settings::Settings;
-use crate::workload::Component;
 
 impl Migrate for KubernetesPlugin {
     fn apply(operation: &Operation<Settings>, request: &Request) -> Result<(), Error> {
@@ -22,12 +23,13 @@ impl Migrate for KubernetesPlugin {
         ];
         let command: Vec<String> =
             request.command.iter().map(|word| filled_in(word, &known)).collect();
-        Component::of(operation).run_job(&command)
+        job::migrate(operation, &command)
     }
 
     fn status(operation: &Operation<Settings>, _request: &Request) -> Result<Observation, Error> {
-        let Some(job) = Component::of(operation).job()? else { return Ok(Observation::NotStarted) };
-        let name = &job.metadata.name;
+        let cluster = Cluster::look(&Kubectl::new(&operation.settings.access))?;
+        let name = job::name_for(&operation.key);
+        let Some(job) = job::job_of(&cluster, &name) else { return Ok(Observation::NotStarted) };
         Ok(match job.ended() {
             None => Observation::in_progress(format!("Job {name} runs")),
             Some(true) => Observation::done(format!("Job {name} is complete")),

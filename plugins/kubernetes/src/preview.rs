@@ -1,15 +1,17 @@
 //! What a release would change, and what would keep it from succeeding.
 
+use serde_json::Value;
 use vaultup_kubectl::rollout::Rollout;
-use vaultup_kubectl::{Kind, access, rollout};
+use vaultup_kubectl::{Kind, Kubectl, Limits, access, limits, rights, rollout};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::Exit;
 use vaultup_sdk::{Error, log};
 
+use crate::configuration;
 use crate::workload::Component;
 
 /// The rights that a deployment needs, whatever the workload.
-const RIGHTS: [(&str, &str); 9] = [
+const RIGHTS: [(&str, &str); 11] = [
     ("list", "pods"),
     ("list", "events"),
     ("get", "pods/log"),
@@ -19,6 +21,8 @@ const RIGHTS: [(&str, &str); 9] = [
     ("list", "daemonsets.apps"),
     ("list", "jobs.batch"),
     ("create", "jobs.batch"),
+    limits::RIGHTS[0],
+    limits::RIGHTS[1],
 ];
 /// The most bytes of a diff that a plan shows.
 const DIFF_BYTES_MAX: usize = 4000;
@@ -31,7 +35,7 @@ impl Component<'_> {
         let workload = &cluster.workloads[0];
         let reference = workload.reference();
         let (image, container) = (self.image()?, self.container(workload)?);
-        let mut found = Vec::new();
+        let mut found = vec![where_it_is(&self.kubectl, &reference)?];
         if container.image != image {
             let detail = format!("{}: {} → {image}", container.name, container.image);
             found.push(difference(&reference, "change", detail, Severity::Information));
@@ -45,15 +49,14 @@ impl Component<'_> {
         if let Rollout::GivenUp(why) = rollout::of(workload) {
             found.push(difference(&reference, "change", why, Severity::Blocking));
         }
-        let missing = self.missing_variables()?;
-        if !missing.is_empty() {
-            let detail = format!(
-                "the release requires {}, and nothing that the workload references has it",
-                missing.join(", ")
-            );
-            found.push(difference("configuration", "add", detail, Severity::Blocking));
-        }
+        let words = ["get", reference.as_str(), "--output=json"];
+        let live: Value = self.kubectl.json(&words)?;
+        let containers = live["spec"]["template"]["spec"]["containers"].as_array();
+        let its = containers.into_iter().flatten().find(|its| its["name"] == *container.name);
+        let its = its.unwrap_or(&Value::Null);
+        found.extend(configuration::missing(self.operation, &self.kubectl, its)?);
         found.extend(self.manifests_differ()?);
+        found.extend(Limits::look(&self.kubectl)?.findings(workload));
         found.extend(self.missing_rights(workload.kind)?);
         Ok(Forecast {
             differences: found,
@@ -87,16 +90,23 @@ impl Component<'_> {
             Kind::DaemonSet => "daemonsets.apps",
         };
         let mut needed = RIGHTS.to_vec();
-        needed.push(("patch", patched));
+        needed.extend([("get", patched), ("patch", patched)]);
         if kind != Kind::Deployment {
             needed.push(("list", "controllerrevisions.apps"));
         }
         if !self.operation.settings.suspend.is_empty() {
             needed.push(("patch", "cronjobs.batch"));
         }
+        if self.operation.settings.manifests.is_some() {
+            needed.push(("create", patched));
+        }
+        if configuration::is_required(self.operation)? {
+            // Names of keys are read, and the API has no right to names alone.
+            needed.extend([("get", "configmaps"), ("get", "secrets")]);
+        }
         let missing = self.kubectl.missing(&needed)?;
         Ok((!missing.is_empty()).then(|| {
-            let detail = access::role(self.kubectl.namespace(), &missing);
+            let detail = rights::role(self.kubectl.namespace(), &missing);
             difference("rights", "add", detail, Severity::Blocking)
         }))
     }
@@ -111,6 +121,13 @@ impl Component<'_> {
         commands.push(self.kubectl.shown(&["patch", reference, "--type=strategic"]));
         commands
     }
+}
+
+/// The cluster, context and namespace that everything will go to.
+pub(crate) fn where_it_is(kubectl: &Kubectl, reference: &str) -> Result<Difference, Error> {
+    let place = kubectl.place()?;
+    let detail = format!("in {place}");
+    Ok(difference(reference, "change", detail, Severity::Information))
 }
 
 /// A diff without the values of Secrets, whose objects are left out as a whole.

@@ -5,7 +5,9 @@ use vaultup_kubectl::{Cluster, Workload, scale};
 use vaultup_sdk::deploy::{Change, Presence};
 use vaultup_sdk::{Error, Observation};
 
+use crate::batch::{Batch, Kind, awaits};
 use crate::deploy::serves;
+use crate::job::job_of;
 use crate::workload::Component;
 
 impl Component<'_> {
@@ -41,6 +43,58 @@ impl Component<'_> {
                 Ok(Observation::unknown("a workload has no notion of it"))
             }
         }
+    }
+}
+
+impl Batch<'_> {
+    pub(crate) fn status(&self, change: &Change) -> Result<Observation, Error> {
+        let current = self.current()?;
+        match change {
+            Change::Prefetch => Ok(Observation::NotStarted),
+            Change::Apply(_) if self.kind == Kind::Job => self.ran(),
+            Change::Apply(_) => Ok(match self.has_next(&current)? && !awaits(&current) {
+                true => Observation::done("it has the image and is not suspended by vaultup"),
+                false => Observation::NotStarted,
+            }),
+            Change::Stop => {
+                let cluster = Cluster::look(&self.kubectl)?;
+                let left = self.active(&cluster, &current).len();
+                Ok(match (self.kind == Kind::Job || awaits(&current), left) {
+                    (true, 0) => Observation::done("no Job of it runs"),
+                    (true, left) => Observation::in_progress(format!("{left} Jobs still run")),
+                    (false, _) => Observation::NotStarted,
+                })
+            }
+            Change::Start => Ok(match awaits(&current) {
+                false => Observation::done("it is not suspended by vaultup"),
+                true => Observation::NotStarted,
+            }),
+            Change::Revert((revision, presence)) => {
+                let is_held = self.kind == Kind::Job || awaits(&current);
+                let fits = match presence {
+                    Presence::Stopped => is_held,
+                    Presence::Running => !awaits(&current),
+                };
+                Ok(match self.revision(&current)? == *revision && fits {
+                    true => Observation::done(format!("{revision} is in place")),
+                    false => Observation::NotStarted,
+                })
+            }
+            Change::HoldTraffic | Change::ReleaseTraffic | Change::Discard => {
+                Ok(Observation::unknown("a Job has no notion of it"))
+            }
+        }
+    }
+
+    /// What became of the Job of this operation.
+    fn ran(&self) -> Result<Observation, Error> {
+        let (cluster, name) = (Cluster::look(&self.kubectl)?, self.job_name());
+        Ok(match job_of(&cluster, &name).map(vaultup_kubectl::objects::Job::ended) {
+            None => Observation::NotStarted,
+            Some(None) => Observation::in_progress(format!("Job {name} runs")),
+            Some(Some(true)) => Observation::done(format!("Job {name} is complete")),
+            Some(Some(false)) => Observation::failed(format!("Job {name} failed")),
+        })
     }
 }
 

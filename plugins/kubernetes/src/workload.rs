@@ -63,12 +63,7 @@ impl<'o> Component<'o> {
 
     /// The next release's image.
     pub(crate) fn image(&self) -> Result<&str, Error> {
-        let next = self.operation.next()?;
-        next.artifact.as_deref().ok_or_else(|| {
-            let subject = &self.operation.subject;
-            let message = format!("release {} names no image for {subject}", next.version);
-            Error::invalid_settings(message)
-        })
+        image(self.operation)
     }
 
     /// The version that a workload's template is.
@@ -124,6 +119,19 @@ impl<'o> Component<'o> {
             self.kubectl.text(&words).map(drop)
         })
     }
+}
+
+/// The image of the release that an operation leads to.
+///
+/// # Errors
+/// [`vaultup_sdk::Case::InvalidSettings`] if it names none.
+pub(crate) fn image(operation: &Operation<Settings>) -> Result<&str, Error> {
+    let next = operation.next()?;
+    next.artifact.as_deref().ok_or_else(|| {
+        let subject = &operation.subject;
+        let message = format!("release {} names no image for {subject}", next.version);
+        Error::invalid_settings(message)
+    })
 }
 
 /// Whether a workload is a Deployment, which alone can be paused.

@@ -63,6 +63,21 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// A new namespace of this cluster, as [`Namespace::open`] makes one.
+    ///
+    /// # Errors
+    /// When a program fails.
+    pub fn namespace(
+        &self,
+        folder: &Path,
+        programs: &Programs,
+        plugins: &[&str],
+    ) -> Result<Namespace> {
+        Namespace::of(&self.programs, &self.state, folder, programs, plugins)
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         // Nothing is left running, whatever became of the suite.
@@ -74,21 +89,32 @@ impl Drop for Cluster {
 }
 
 impl Namespace {
-    /// A new namespace, with the plugins of this name added to the folder's lock file.
+    /// A new namespace of the suite's cluster, with the plugins of this name added to the folder's
+    /// lock file.
     ///
     /// # Errors
     /// When no suite has started a cluster, or a program fails.
     pub fn open(folder: &Path, programs: &Programs, plugins: &[&str]) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let said = std::env::var(CLUSTER_VARIABLE)
             .context("there is no cluster: run `cargo xtask e2e kubernetes`")?;
         let (installed, state) = said.split_once(':').context("two folders")?;
+        Self::of(Path::new(installed), Path::new(state), folder, programs, plugins)
+    }
+
+    fn of(
+        installed: &Path,
+        state: &Path,
+        folder: &Path,
+        programs: &Programs,
+        plugins: &[&str],
+    ) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = Self {
             name: format!("test-{}-{number}", std::process::id()),
             folder: folder.to_owned(),
-            cluster_programs: PathBuf::from(installed),
-            kubeconfig: Path::new(state).join("admin.conf"),
+            cluster_programs: installed.to_owned(),
+            kubeconfig: state.join("admin.conf"),
             programs: programs.clone(),
         };
         namespace.kubectl(&["create", "namespace", &namespace.name])?;
@@ -105,6 +131,12 @@ impl Namespace {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The kubeconfig of the cluster.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// The folder of the stack file.

@@ -4,7 +4,11 @@
 
 mod kubernetes {
     mod helm;
+    mod helm_killed;
+    mod helm_store;
+    mod message_center;
     mod order;
     mod support;
+    mod vault;
     mod workload;
 }

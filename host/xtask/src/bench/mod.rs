@@ -8,6 +8,7 @@ mod backup;
 mod cold_ask;
 mod data;
 mod databases;
+mod kubernetes;
 mod run_overhead;
 mod simulated_upgrades;
 mod statistics;
@@ -101,6 +102,16 @@ pub(crate) const BENCHES: &[Bench] = &[
             Goal { figure: "postgres-memory-mib-1g", limit: AtMost(64.0) },
         ],
         run: databases::of_1_gibibyte,
+    },
+    Bench {
+        name: "kubernetes",
+        summary: "a helm release under vaultup over bare helm: upgrade, return, reasons",
+        goals: &[
+            Goal { figure: "kubernetes-upgrade-overhead-s", limit: AtMost(1.0) },
+            Goal { figure: "kubernetes-return-ratio", limit: AtMost(1.05) },
+            Goal { figure: "kubernetes-reason-s", limit: AtMost(2.0) },
+        ],
+        run: kubernetes::run,
     },
     Bench {
         name: "simulated-upgrades",

@@ -5,7 +5,7 @@ use std::fs;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{expect, namespace};
+use super::support::{WITHIN, WITHIN_SHORT, expect, namespace};
 
 const STATEFUL_SET: &str = "apiVersion: apps/v1
 kind: StatefulSet
@@ -28,7 +28,7 @@ spec:
 ";
 
 /// The stack at 1.0.0, and releases with these images of bus, policy nodes and wallet.
-fn vault() -> (Namespace, TempDir) {
+fn vault(within: &str) -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["kubernetes"]);
     let parts = [("nats", "1"), ("policy", "3"), ("wallet", "1")];
     let yaml =
@@ -37,13 +37,13 @@ fn vault() -> (Namespace, TempDir) {
     namespace.kubectl(&["apply", "--filename=vault.yaml"]).unwrap();
     for (name, _) in parts {
         let reference = format!("statefulset/{name}");
-        namespace.kubectl(&["rollout", "status", &reference, "--timeout=60s"]).unwrap();
+        namespace.kubectl(&["rollout", "status", &reference, "--timeout=4m"]).unwrap();
     }
     release(&namespace, "1.0.0", "1.0.0");
     release(&namespace, "2.0.0", "2.0.0");
     let component = |name: &str, more: &str| {
         format!(
-            "[components.{name}]\nplugin = \"kubernetes\"\nwithin = \"40s\"\n{more}\n\
+            "[components.{name}]\nplugin = \"kubernetes\"\nwithin = \"{within}\"\n{more}\n\
              settings = {{ workload = \"statefulset/{name}\", namespace = \"{}\" }}\n",
             namespace.name()
         )
@@ -71,7 +71,7 @@ fn release(namespace: &Namespace, version: &str, wallet: &str) {
 
 #[test]
 fn bus_policy_nodes_and_wallet_are_upgraded_in_this_order_in_waves_r39_r40() {
-    let (namespace, _folder) = vault();
+    let (namespace, _folder) = vault(WITHIN);
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
     let order =
         ["nats, wave 1 of 1", "policy, wave 1 of 2", "policy, wave 2 of 2", "wallet, wave 1 of 1"];
@@ -82,7 +82,7 @@ fn bus_policy_nodes_and_wallet_are_upgraded_in_this_order_in_waves_r39_r40() {
 
 #[test]
 fn a_wallet_that_fails_takes_bus_and_policy_nodes_back_with_it_r52_r53() {
-    let (namespace, _folder) = vault();
+    let (namespace, _folder) = vault(WITHIN_SHORT);
     release(&namespace, "2.0.0", "2.0.1-crash");
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 3);
     assert!(shown.contains("crashing as told"), "the last lines of its log: {shown}");

@@ -1,10 +1,12 @@
 //! What the tests share.
 
-use std::io;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use stage::{Namespace, Programs, Ran};
 use tempfile::TempDir;
@@ -14,6 +16,65 @@ pub(crate) fn namespace(plugins: &[&str]) -> (Namespace, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let programs = Programs::beside_this_test().unwrap();
     (Namespace::open(folder.path(), &programs, plugins).unwrap(), folder)
+}
+
+/// How long a test waits for anything, however much else the machine does.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long each operation of a stack file may take where it is to succeed.
+pub(crate) const WITHIN: &str = "4m";
+/// The same where it is to run out of time: as long as the test takes.
+pub(crate) const WITHIN_SHORT: &str = "40s";
+
+/// Looks until something is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: not so after {PATIENCE:?}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Statuses of a helm release's revisions, oldest first: `1 superseded`.
+pub(crate) fn statuses(namespace: &Namespace, release: &str) -> Vec<String> {
+    let history = namespace.history(release).unwrap();
+    history.into_iter().map(|(revision, status, _)| format!("{revision} {status}")).collect()
+}
+
+/// Whether a helm has begun and not ended.
+pub(crate) fn is_pending(namespace: &Namespace, release: &str) -> bool {
+    statuses(namespace, release).iter().any(|status| status.ends_with("pending-upgrade"))
+}
+
+/// The words must stand in what was shown, in this order.
+pub(crate) fn in_order(shown: &str, words: &[&str]) {
+    let mut rest = shown;
+    for word in words {
+        let place = rest.find(word).unwrap_or_else(|| panic!("`{word}` is not next in:\n{shown}"));
+        rest = &rest[place + word.len()..];
+    }
+}
+
+/// Writes a store of schema 1 with two orders to `data`.
+pub(crate) fn write_store(folder: &Path) {
+    fs::create_dir_all(folder.join("data")).unwrap();
+    fs::write(folder.join("data/schema.json"), r#"{"version":1}"#).unwrap();
+    fs::write(folder.join("data/orders"), "one\ntwo\n").unwrap();
+}
+
+/// Kills the helm that works in the namespace, if one still does.
+pub(crate) fn kill_helm(namespace: &Namespace) {
+    let flag = format!("--namespace={}", namespace.name());
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&arguments).into_owned();
+        if arguments.contains("helm\0upgrade") && arguments.contains(&flag) {
+            let id = entry.file_name().into_string().unwrap();
+            Command::new("kill").args(["-9", &id]).status().unwrap();
+        }
+    }
 }
 
 /// The exit status must be this; what was shown is given back.

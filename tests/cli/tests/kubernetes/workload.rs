@@ -5,14 +5,14 @@ use std::fs;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{expect, namespace};
+use super::support::{Gate, WITHIN, WITHIN_SHORT, expect, namespace, until, write_store};
 
 const DEPLOYMENT: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: api}
 spec:
   replicas: 2
-  progressDeadlineSeconds: 120
+  progressDeadlineSeconds: 300
   strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 1}}
   selector: {matchLabels: {app: api}}
   template:
@@ -30,22 +30,23 @@ spec:
       volumes: [{name: data, hostPath: {path: FOLDER/data, type: Directory}}]
 ";
 
+/// The most effects at which a run is killed; one that has more is killed at these.
+const MOMENTS_MAX: usize = 40;
+
 /// An API at 1.0.0 with a store of schema 1, and releases that run on it or migrate it.
-fn api() -> (Namespace, TempDir) {
+fn api(within: &str) -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["kubernetes", "files"]);
     let path = namespace.folder().to_owned();
-    fs::create_dir(path.join("data")).unwrap();
-    fs::write(path.join("data/schema.json"), r#"{"version":1}"#).unwrap();
-    fs::write(path.join("data/orders"), "one\ntwo\n").unwrap();
+    write_store(&path);
     fs::write(path.join("api.yaml"), DEPLOYMENT.replace("FOLDER", &path.display().to_string()))
         .unwrap();
     namespace.kubectl(&["create", "secret", "generic", "api", "--from-literal=TOKEN=x"]).unwrap();
     namespace.kubectl(&["apply", "--filename=api.yaml"]).unwrap();
-    namespace.kubectl(&["rollout", "status", "deployment/api", "--timeout=60s"]).unwrap();
+    namespace.kubectl(&["rollout", "status", "deployment/api", "--timeout=4m"]).unwrap();
     release(&namespace, "1.0.0", "", "schema = 1");
     release(&namespace, "2.0.0", "", "schema = 1");
     release(&namespace, "2.0.1-bad", "", "schema = 1");
-    write_stack(&namespace, "");
+    write_stack(&namespace, within, "");
     (namespace, folder)
 }
 
@@ -68,12 +69,12 @@ fn migrating(namespace: &Namespace, words: &str) {
     release(namespace, "3.0.0", "", &migrate);
 }
 
-fn write_stack(namespace: &Namespace, component: &str) {
+fn write_stack(namespace: &Namespace, within: &str, component: &str) {
     let app = namespace.cluster_program("app");
     let stack = format!(
         "format = 1\n[stack]\nname = \"api\"\nreleases = \"releases\"\n\
          [components.api]\nplugin = \"kubernetes\"\nneeds = [\"orders\"]\n\
-         within = \"40s\"\n{component}\n\
+         within = \"{within}\"\n{component}\n\
          [components.api.settings]\nworkload = \"deployment/api\"\nnamespace = \"{}\"\n\
          [datastores.orders]\nplugin = \"files\"\nwritten-by = [\"api\"]\n\
          [datastores.orders.settings]\npath = \"data\"\n\
@@ -90,14 +91,14 @@ fn schema(namespace: &Namespace) -> String {
 
 #[test]
 fn a_deployment_is_upgraded_by_its_image_r41() {
-    let (namespace, _folder) = api();
+    let (namespace, _folder) = api(WITHIN);
     expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:2.0.0"]);
 }
 
 #[test]
 fn an_image_that_never_gets_ready_is_undone_r53() {
-    let (namespace, _folder) = api();
+    let (namespace, _folder) = api(WITHIN_SHORT);
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.1-bad"]).unwrap(), 3);
     assert!(shown.contains("Readiness probe failed"), "{shown}");
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
@@ -105,7 +106,7 @@ fn an_image_that_never_gets_ready_is_undone_r53() {
 
 #[test]
 fn a_migration_runs_as_a_job_before_the_new_pods_with_writers_stopped_r32_t9() {
-    let (namespace, _folder) = api();
+    let (namespace, _folder) = api(WITHIN);
     migrating(&namespace, "\"migrate\"");
     let shown = expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 0);
     assert!(shown.contains("migrating from schema 1 to 3"), "{shown}");
@@ -115,7 +116,7 @@ fn a_migration_runs_as_a_job_before_the_new_pods_with_writers_stopped_r32_t9() {
 
 #[test]
 fn a_migration_that_fails_half_way_is_restored_before_anything_starts_t4_t8() {
-    let (namespace, _folder) = api();
+    let (namespace, _folder) = api(WITHIN);
     migrating(&namespace, "\"migrate\", \"-fail\"");
     let shown = expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 3);
     assert!(shown.contains("duplicate key in `orders`"), "{shown}");
@@ -126,7 +127,7 @@ fn a_migration_that_fails_half_way_is_restored_before_anything_starts_t4_t8() {
 
 #[test]
 fn a_variable_that_nothing_configures_stops_the_plan_by_its_name_r8() {
-    let (namespace, _folder) = api();
+    let (namespace, _folder) = api(WITHIN);
     release(&namespace, "2.0.0", "requires = [\"TOKEN\", \"DATA\", \"SIGNING_KEY\"]", "schema = 1");
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
     assert!(shown.contains("requires SIGNING_KEY, and"), "{shown}");
@@ -144,25 +145,112 @@ fn a_variable_that_nothing_configures_stops_the_plan_by_its_name_r8() {
 
 #[test]
 fn a_paused_deployment_is_told_before_and_is_no_obstacle_on_the_way_back_t4() {
-    let (namespace, _folder) = api();
+    let (namespace, _folder) = api(WITHIN);
     namespace.kubectl(&["rollout", "pause", "deployment/api"]).unwrap();
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
     assert!(shown.contains("it is paused"), "{shown}");
     namespace.kubectl(&["rollout", "resume", "deployment/api"]).unwrap();
     // A wave pauses it; what fails after that is undone all the same.
-    write_stack(&namespace, "waves = [\"1\", \"100%\"]");
+    write_stack(&namespace, WITHIN_SHORT, "waves = [\"1\", \"100%\"]");
     expect(&namespace.vaultup(&["run", "--to", "2.0.1-bad"]).unwrap(), 3);
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
+    write_stack(&namespace, WITHIN, "waves = [\"1\", \"100%\"]");
     expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:2.0.0"]);
 }
 
 #[test]
 fn rights_that_are_missing_are_named_with_the_role_that_gives_them() {
-    let (namespace, _folder) = api();
+    let (namespace, _folder) = api(WITHIN);
     let as_viewer = namespace.as_viewer().unwrap();
     let shown = expect(&as_viewer(&["run", "--to", "2.0.0"]).unwrap(), 1);
     assert!(shown.contains("not allowed: ") && shown.contains("patch deployments.apps"), "{shown}");
     assert!(shown.contains(r#""kind":"Role""#), "{shown}");
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
+}
+
+/// The cluster is gone while pods are replaced: nothing is guessed, and the end is as it should be.
+#[test]
+fn a_cluster_that_is_gone_in_the_middle_and_comes_back_leads_to_a_known_end() {
+    let (namespace, _folder) = api(WITHIN);
+    let gate = Gate::before(&namespace);
+    let mut child = gate.command(&namespace, &["run", "--to", "2.0.0"]).spawn().unwrap();
+    let image = ["get", "deployment/api", "--output=jsonpath={..image}"];
+    until("the image is set", || {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before the image was set");
+        namespace.kubectl(&image).unwrap().contains("2.0.0")
+    });
+    gate.close();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    gate.open();
+    let mut status = child.wait().unwrap().code();
+    if status == Some(4) {
+        status = namespace.vaultup(&["resume"]).unwrap().status;
+    }
+    let expected = match status {
+        Some(0) => "localhost/app:2.0.0",
+        Some(3) => "localhost/app:1.0.0",
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(namespace.serving().unwrap(), [expected]);
+}
+
+/// Killed between each effect and its record: ten moments and more, a migration among them.
+#[test]
+fn vaultup_killed_at_each_effect_of_a_migrating_run_is_resumed_to_the_end() {
+    let (namespace, _folder) = api(WITHIN);
+    migrating(&namespace, "\"migrate\"");
+    let mut command = namespace.command(&["run", "--to", "3.0.0"]);
+    let mut killed = 0;
+    for effect in 1..=MOMENTS_MAX {
+        command.env("VAULTUP_TEST_CRASH", format!("{effect}:unrecorded"));
+        let status = command.output().unwrap().status.code();
+        if status.is_some() {
+            assert_eq!(status, Some(0), "effect {effect}");
+            break;
+        }
+        killed += 1;
+        command = namespace.command(&["resume"]);
+    }
+    assert!(killed >= 8, "only {killed} moments");
+    expect(&namespace.vaultup(&["status"]).unwrap(), 0);
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:3.0.0"]);
+    let jobs = namespace.kubectl(&["get", "jobs", "--output=name"]).unwrap();
+    assert_eq!(jobs.lines().count(), 1, "the migration ran once: {jobs}");
+}
+
+/// A Job as a component: a release runs once, and what failed is removed on the way back.
+#[test]
+fn a_job_runs_once_for_a_release_and_is_removed_on_the_way_back() {
+    let (namespace, _folder) = namespace(&["kubernetes"]);
+    let words =
+        ["create", "job", "seed", "--image=localhost/app:1.0.0", "--", "/app", "job", "seeding"];
+    namespace.kubectl(&words).unwrap();
+    namespace.kubectl(&["wait", "--for=condition=complete", "job/seed", "--timeout=4m"]).unwrap();
+    for version in ["1.0.0", "2.0.0", "9.0.0"] {
+        let folder = namespace.folder().join("releases").join(version);
+        fs::create_dir_all(&folder).unwrap();
+        let image = format!("[components.seed]\nimage = \"localhost/app:{version}\"\n");
+        let text = format!("format = 1\nversion = \"{version}\"\n{image}");
+        fs::write(folder.join("release.toml"), text).unwrap();
+    }
+    let write = |within: &str| {
+        let stack = format!(
+            "format = 1\n[stack]\nname = \"seed\"\n[components.seed]\nplugin = \"kubernetes\"\n\
+             within = \"{within}\"\nsettings = {{ workload = \"job/seed\", namespace = \"{}\" }}\n",
+            namespace.name()
+        );
+        fs::write(namespace.folder().join("vaultup.toml"), stack).unwrap();
+    };
+    write(WITHIN);
+    let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
+    assert!(shown.contains("seeding"), "{shown}");
+    let jobs = || namespace.kubectl(&["get", "jobs", "--output=name"]).unwrap();
+    assert_eq!(jobs().lines().count(), 2, "{}", jobs());
+    // There is no image 9.0.0.
+    write("20s");
+    expect(&namespace.vaultup(&["run", "--to", "9.0.0"]).unwrap(), 3);
+    assert_eq!(jobs().lines().count(), 2, "{}", jobs());
+    let shown = expect(&namespace.vaultup(&["status"]).unwrap(), 0);
+    assert!(shown.contains("2.0.0"), "{shown}");
 }

@@ -1,14 +1,16 @@
 // app: the program in every test image, and the pause program.
 //
 //	app pause              wait for a signal
-//	app serve              HTTP on :8080: /health /version /orders; HEALTH=fail answers 503,
-//	                       START_DELAY=5s answers 503 for that long, CRASH=1 exits 1. With DATA it
-//	                       refuses a schema newer than SCHEMA: exit status 3
-//	app migrate [-sleep D] [-fail] DATA VERSION
-//	                       brings the store to a schema; -fail stops half-way, exit status 1
+//	app serve              HTTP on :8080: /health /version /api/diagnostics/audit; HEALTH=fail
+//	                       answers 503, START_DELAY=5s answers 503 for that long, CRASH=1 exits 1.
+//	                       With DATA it refuses a schema newer than SCHEMA: exit status 3
+//	app migrate [-sleep D] [-fail] [-need NAME] DATA VERSION
+//	                       brings the store to a schema; -fail stops half-way, exit status 1;
+//	                       -need demands that this variable is set
 //	app schema DATA        prints the schema as a JSON line
 //	app job [-exit N] [-sleep D] [text]   print text, wait, exit N
-//	app get URL            print the body; exit 0 for 2xx (for exec probes)
+//	app get [-expect TEXT] URL
+//	                       print the body; exit 0 for 2xx and a body with this text
 package main
 
 import (
@@ -60,10 +62,15 @@ func main() {
 		time.Sleep(*sleep)
 		os.Exit(*code)
 	case "get":
-		r, err := http.Get(os.Args[2])
+		f := flag.NewFlagSet("get", flag.ExitOnError)
+		expected := f.String("expect", "", "")
+		f.Parse(os.Args[2:])
+		r, err := http.Get(f.Arg(0))
 		die(err)
-		io.Copy(os.Stdout, r.Body)
-		if r.StatusCode/100 != 2 {
+		body, err := io.ReadAll(r.Body)
+		die(err)
+		fmt.Print(string(body))
+		if r.StatusCode/100 != 2 || !strings.Contains(string(body), *expected) {
 			os.Exit(1)
 		}
 	default:
@@ -104,7 +111,14 @@ func serve() {
 			http.Error(w, "unhealthy", 503)
 			return
 		}
-		fmt.Fprintln(w, "ok")
+		fmt.Fprintf(w, "{\"status\":\"ok\",\"version\":%q}\n", version)
+	})
+	http.HandleFunc("/api/diagnostics/audit", func(w http.ResponseWriter, r *http.Request) {
+		size := int64(0)
+		if seen, err := os.Stat(filepath.Join(data, "audit.fallback")); err == nil {
+			size = seen.Size()
+		}
+		fmt.Fprintf(w, "{\"fallbackFileSize\":%d}\n", size)
 	})
 	http.HandleFunc("/version", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, version)
@@ -121,7 +135,12 @@ func migrate(arguments []string) {
 	f := flag.NewFlagSet("migrate", flag.ExitOnError)
 	sleep := f.Duration("sleep", 0, "")
 	fails := f.Bool("fail", false, "")
+	need := f.String("need", "", "")
 	f.Parse(arguments)
+	if *need != "" && os.Getenv(*need) == "" {
+		fmt.Println("the variable", *need, "is not set")
+		os.Exit(1)
+	}
 	data := f.Arg(0)
 	to, err := strconv.Atoi(f.Arg(1))
 	die(err)
