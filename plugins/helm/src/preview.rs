@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use vaultup_kubectl::{fields, manifest};
+use vaultup_kubectl::{fields, lease, manifest};
 use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 
@@ -192,7 +192,7 @@ impl Release<'_> {
         let kinds: Vec<&str> = kinds.collect();
         let needed = RIGHTS.iter().filter(|(_, _, kind)| kind.is_empty() || kinds.contains(kind));
         let needed: Vec<(&str, &str)> =
-            needed.map(|(verb, resource, _)| (*verb, *resource)).collect();
+            needed.map(|(verb, resource, _)| (*verb, *resource)).chain(lease::RIGHTS).collect();
         let missing = self.kubectl.missing(&needed)?;
         Ok((!missing.is_empty()).then(|| {
             let detail = vaultup_kubectl::access::role(self.kubectl.namespace(), &missing);

@@ -65,10 +65,25 @@ impl Kubectl {
         Self { access: access.clone(), flags: access.flags("--context") }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// The namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.access.namespace
+    }
+
+    /// Which namespace of which cluster, for people: the same text for the same access.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let Access { kubeconfig, context, namespace } = &self.access;
+        let context = context.iter().map(|context| format!(" of context `{context}`"));
+        let file = kubeconfig.iter().map(|file| format!(" of `{file}`"));
+        format!("namespace `{namespace}`{}", context.chain(file).collect::<String>())
     }
 
     /// A command; what names the cluster is added at its end.
@@ -180,18 +195,31 @@ impl Kubectl {
 /// takes.
 #[must_use]
 pub fn role(namespace: &str, missing: &[(&str, &str)]) -> String {
-    let rule = |(verb, resource): &(&str, &str)| {
-        let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
-        json!({"apiGroups": [group], "resources": [plural], "verbs": [verb]})
-    };
-    let rules: Vec<Value> = missing.iter().map(rule).collect();
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-        "metadata": {"name": "vaultup", "namespace": namespace}, "rules": rules,
+        "metadata": {"name": "vaultup", "namespace": namespace}, "rules": rules(missing),
     });
     let named: Vec<String> =
         missing.iter().map(|(verb, resource)| format!("{verb} {resource}")).collect();
     format!("not allowed: {}; this Role would do: {role}", named.join(", "))
+}
+
+/// The ClusterRole that gives rights which no namespace's Role can give.
+#[must_use]
+pub fn cluster_role(missing: &[(&str, &str)]) -> String {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "vaultup-copies"}, "rules": rules(missing),
+    });
+    role.to_string()
+}
+
+fn rules(missing: &[(&str, &str)]) -> Vec<Value> {
+    let rule = |(verb, resource): &(&str, &str)| {
+        let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+        json!({"apiGroups": [group], "resources": [plural], "verbs": [verb]})
+    };
+    missing.iter().map(rule).collect()
 }
 
 fn answer(line: &str) -> Option<bool> {

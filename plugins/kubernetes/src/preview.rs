@@ -1,7 +1,7 @@
 //! What a release would change, and what would keep it from succeeding.
 
 use vaultup_kubectl::rollout::Rollout;
-use vaultup_kubectl::{Kind, access, rollout};
+use vaultup_kubectl::{Kind, access, lease, rollout};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::Exit;
 use vaultup_sdk::{Error, log};
@@ -86,7 +86,7 @@ impl Component<'_> {
             Kind::StatefulSet => "statefulsets.apps",
             Kind::DaemonSet => "daemonsets.apps",
         };
-        let mut needed = RIGHTS.to_vec();
+        let mut needed = [&RIGHTS[..], &lease::RIGHTS].concat();
         needed.push(("patch", patched));
         if kind != Kind::Deployment {
             needed.push(("list", "controllerrevisions.apps"));
