@@ -4,7 +4,9 @@
 
 mod kubernetes {
     mod helm;
+    mod lease;
     mod order;
+    mod rehearsal;
     mod support;
     mod workload;
 }
