@@ -12,7 +12,7 @@
 //! | returning | step done | next step; after the last: ended `rolled-back` |
 //! | returning | step failed | ended `held`; it never turns round again |
 //! | cleaning (rehearsal) | step done or failed | next step; after the last: ended |
-//! | any but ended | asked to hold while nothing is begun | ended `held` (`unchanged` if nothing changed) |
+//! | any but ended and cleaning | asked to hold while nothing is begun | ended `held` (`unchanged` if nothing changed; a rehearsal: cleaning) |
 //! | held | asked to go on | the step at which it stopped, again; first reopening, if the decision to hold had stopped something |
 //! | reopening | step done | next step; after the last: forward |
 //! | reopening | step failed | ended `held` |
@@ -214,6 +214,12 @@ impl Machine {
         self.begun
     }
 
+    /// Whether a rehearsal's copy is being removed after a failure: nothing stops that.
+    #[must_use]
+    pub fn is_cleaning_up(&self) -> bool {
+        matches!(self.course, Course::Cleaning { .. })
+    }
+
     /// How the run ended, if it has.
     #[must_use]
     pub fn ending(&self) -> Option<&Ending> {
@@ -373,9 +379,7 @@ impl Machine {
                 let failed_at = *at;
                 self.failure = Some(failure.clone());
                 if self.plan.intent == Intent::Rehearsal {
-                    let steps = way_back::clean_up(&self.plan);
-                    self.course = Course::Cleaning { steps, at: 0, failure: Some(failure) };
-                    self.end_if_clean();
+                    self.clean_up_after(failure);
                 } else if !self.facts.changed {
                     self.end(Ending::Unchanged(failure));
                 } else if failure.unknown {

@@ -36,6 +36,11 @@ pub(crate) fn steps(plan: &Plan, stack: &Stack, next: &Release) -> Vec<Step> {
     copy(verify(plan, &plan.to), false);
     copy(plan.smoke.iter().cloned().map(Act::Smoke).collect(), false);
     copy(stop(plan), false);
+    if plan.datastores.values().any(|its| its.migrated_at_start_by.is_some()) {
+        // What a component migrates when it is deployed is migrated now: the same question.
+        copy(previous(plan, Presence::Running), true);
+        copy(stop(plan), false);
+    }
     copy(fill(plan), false);
     copy(previous(plan, Presence::Running), false);
     steps.extend(clean_up(plan));

@@ -88,6 +88,18 @@ pub struct Operation {
     pub previous: Option<ReleaseReference>,
     /// The release that the run leads to.
     pub next: Option<ReleaseReference>,
+    /// What the copy is a copy of; nothing for [`Target::Live`].
+    pub copied: Option<Copied>,
+}
+
+/// What a copy is a copy of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Copied {
+    /// Settings of the live component or datastore, a JSON object.
+    pub live: Value,
+    /// What the stack file says otherwise for the copy, a JSON object.
+    pub differs: Value,
 }
 
 /// A plugin's sentence and the platform's own words.
@@ -368,6 +380,37 @@ pub struct WayBack {
     pub revision: Option<String>,
     /// What is kept where, or what is missing.
     pub reason: String,
+}
+
+/// What the host asks for when it locks a component at the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockClaim {
+    /// Who asks, for comparison.
+    pub holder: String,
+    /// Who that is, for people.
+    pub owner: String,
+    /// Seconds for which the lock holds if it is not renewed.
+    pub seconds: u32,
+}
+
+/// The lock of a component, as the platform has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlatformLock {
+    /// Where it lies; two components with the same place have one lock.
+    pub place: String,
+    /// Who holds it.
+    pub holder: Option<String>,
+    /// Who that is, for people.
+    pub owner: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: Option<u64>,
+    /// Grows with each acquisition.
+    pub epoch: u64,
+    /// Seconds until somebody else may take it.
+    pub seconds_left: u32,
+    /// Who held it before its holder.
+    pub before: Option<String>,
 }
 
 /// How serious a difference is.

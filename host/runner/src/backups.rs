@@ -11,9 +11,11 @@ use vault::{BackupSet, Keys, KeysOrigin, PruneRequest, Pruned, Retention, SetId,
 
 use crate::carry_out::state_directory;
 use crate::error::Error;
+use crate::operation::{Call, Releases};
 use crate::perform::backup::{SET_SUFFIXES, SetRequest};
 use crate::perform::{Worker, error_of};
-use crate::platform::{Call, Machinery, Platform, Releases};
+use crate::platform::{Machinery, Platform};
+use crate::platform_lock::PlatformLocks;
 use crate::project::Project;
 use crate::record::runs_newest_first;
 use crate::writer::Writer;
@@ -122,7 +124,9 @@ fn worker(platform: Platform, vault: Vault) -> Result<Worker, Error> {
     let writer = Writer::take(&directory, &machinery.owner, machinery.clock.clone())?;
     let seed = format!("{} {}", machinery.clock.now(), machinery.owner.process_id);
     let run = blake3::hash(seed.as_bytes()).to_hex()[..8].to_owned();
-    Ok(Worker::new(platform, vault, Arc::new(writer), run, None, None))
+    // A backup taken by hand changes nothing at a platform.
+    let locks = Arc::new(PlatformLocks::without(machinery.clock.clone()));
+    Ok(Worker::new(platform, vault, Arc::new(writer), locks, run, (None, None)))
 }
 
 fn done(worker: Worker) -> Result<(), Error> {

@@ -24,6 +24,7 @@ use crate::flags;
 use crate::news::{self, News};
 use crate::perform::Worker;
 use crate::platform::{Machinery, Platform, releases_of};
+use crate::platform_lock::{PlatformLocks, holder_of};
 use crate::project::Project;
 use crate::record::{Beginning, Ended, Intent, Rehearsed, Run, replay, standing_run};
 use crate::status::{backup_of, next_commands};
@@ -56,7 +57,7 @@ pub fn state_directory(machinery: &Machinery, stack: &Name) -> PathBuf {
 ///
 /// # Errors
 /// [`Error::Unfinished`] while an earlier run has not ended (a restore may follow one that holds);
-/// [`Error::Journal`] while somebody else holds the lock.
+/// [`Error::Journal`] and [`Error::LockedElsewhere`] while somebody else holds a lock.
 pub async fn begin(platform: Platform, vault: Vault, plan: Plan) -> Result<Carrier, Error> {
     let (directory, writer) = take(&platform.machinery, &platform.project)?;
     if let Some(last) = standing_run(&writer.journal())? {
@@ -69,21 +70,33 @@ pub async fn begin(platform: Platform, vault: Vault, plan: Plan) -> Result<Carri
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let beginning = Beginning { plan: plan.clone(), plan_id, vaultup: version };
     flags::remember(&directory, &platform.project)?;
-    writer.append(&run, "run-begun", &beginning)?;
+    let writer = Arc::new(writer);
+    let locks = PlatformLocks::acquire(&platform, fence_of(&writer), &run, false, &[]).await?;
+    if let Err(error) = writer.append(&run, "run-begun", &beginning) {
+        locks.release().await;
+        return Err(error);
+    }
     let (machine, _) = Machine::begin(plan);
-    carrier(platform, vault, writer, directory, Run { id: run, machine, began: clock, last: clock })
+    let run = Run { id: run, machine, began: clock, last: clock };
+    carrier(platform, vault, (writer, locks), directory, run).await
 }
 
 /// Takes up the last run, after a crash or a hold.
 ///
 /// # Errors
-/// [`Error::NothingToResume`] when it has ended; [`Error::Journal`] while somebody else holds the
-/// lock.
+/// [`Error::NothingToResume`] when there is none; [`Error::Journal`] and [`Error::LockedElsewhere`]
+/// while somebody else holds a lock; [`Error::WorkedOnSince`], once, if somebody did in between.
 pub async fn take_up(platform: Platform, vault: Vault) -> Result<Carrier, Error> {
     let (directory, writer) = take(&platform.machinery, &platform.project)?;
     let nothing = |why: &str| Error::NothingToResume { what: "resume", why: why.to_owned() };
     let last = standing_run(&writer.journal())?.ok_or_else(|| nothing("no run was ever begun"))?;
-    carrier(platform, vault, writer, directory, last)
+    let own = writer.journal().runs()?;
+    let stack = &platform.project.stack.name;
+    let known: Vec<String> = own.iter().map(|run| holder_of(stack, &run.id)).collect();
+    let writer = Arc::new(writer);
+    let fence = fence_of(&writer);
+    let locks = PlatformLocks::acquire(&platform, fence, &last.id, true, &known).await?;
+    carrier(platform, vault, (writer, locks), directory, last).await
 }
 
 /// The run of this id, or the last one that begins with it.
@@ -124,7 +137,7 @@ impl Carrier {
     }
 
     /// Brings a run that was interrupted to rest: the effect under way is found out, and nothing
-    /// else is begun.
+    /// else is begun but the removal of a rehearsal's copy, which carrying it out completes.
     ///
     /// # Errors
     /// As [`Carrier::carry_out`].
@@ -134,7 +147,8 @@ impl Carrier {
         {
             self.one(&effect).await?;
         }
-        if self.machine.ending().is_none() { self.ask(Request::Hold) } else { Ok(()) }
+        let goes_on = self.machine.ending().is_none() && !self.machine.is_cleaning_up();
+        if goes_on { self.ask(Request::Hold) } else { Ok(()) }
     }
 
     /// Carries the run out until it ends.
@@ -142,25 +156,45 @@ impl Carrier {
     /// # Errors
     /// Only what makes it impossible to go on truthfully: the lock or the journal is lost.
     pub async fn carry_out(mut self) -> Result<Machine, Error> {
+        let carried_out = self.until_it_ends().await;
+        let (machine, released) = self.let_go().await;
+        carried_out?;
+        released?;
+        Ok(machine)
+    }
+
+    /// Gives the locks back without doing anything.
+    pub async fn give_up(self) {
+        // What is not given back runs out by itself.
+        drop(self.let_go().await);
+    }
+
+    async fn let_go(self) -> (Machine, Result<(), Error>) {
+        let Self { worker, machine, renewal, .. } = self;
+        renewal.abort();
+        worker.locks.release().await;
+        let released = match Arc::try_unwrap(worker.into_writer()) {
+            Ok(writer) => writer.release(),
+            Err(_) => Ok(()),
+        };
+        (machine, released)
+    }
+
+    async fn until_it_ends(&mut self) -> Result<(), Error> {
         let began = std::time::Instant::now();
         let steps = self.machine.remaining().len();
         let resumed = self.machine.in_flight().is_none_or(|effect| effect.number > 1)
             || self.machine.in_flight_is_begun();
         self.tell(&news::run(&self.worker.run, self.machine.plan(), steps, resumed));
         while let Some(effect) = self.machine.in_flight().cloned() {
-            if !self.machine.in_flight_is_begun() && self.hold_requested() {
+            let may_stop = !self.machine.in_flight_is_begun() && !self.machine.is_cleaning_up();
+            if may_stop && self.hold_requested() {
                 self.ask(Request::Hold)?;
                 continue;
             }
             self.one(&effect).await?;
         }
-        self.end(began.elapsed())?;
-        self.renewal.abort();
-        let Self { worker, machine, .. } = self;
-        if let Ok(writer) = Arc::try_unwrap(worker.into_writer()) {
-            writer.release()?;
-        }
-        Ok(machine)
+        self.end(began.elapsed())
     }
 
     /// One effect, from its intent to its outcome.
@@ -287,29 +321,48 @@ fn take(machinery: &Machinery, project: &Project) -> Result<(PathBuf, Writer), E
     Ok((directory, writer))
 }
 
-fn carrier(
+async fn carrier(
     mut platform: Platform,
     vault: Vault,
-    writer: Writer,
+    (writer, locks): (Arc<Writer>, PlatformLocks),
     state_directory: PathBuf,
     run: Run,
 ) -> Result<Carrier, Error> {
-    let (previous, next) = releases_of(&mut platform.project, run.machine.plan())?;
+    let releases = match releases_of(&mut platform.project, run.machine.plan()) {
+        Ok(releases) => releases,
+        Err(error) => {
+            locks.release().await;
+            return Err(error);
+        }
+    };
     forget_old_request(&state_directory);
-    let writer = Arc::new(writer);
-    let renewed = Arc::downgrade(&writer);
+    let locks = Arc::new(locks);
+    let renewed = (Arc::downgrade(&writer), Arc::downgrade(&locks));
     let renewal = tokio::spawn(async move {
         loop {
             tokio::time::sleep(RENEWAL).await;
-            let Some(writer) = renewed.upgrade() else { return };
+            let (Some(writer), Some(locks)) = (renewed.0.upgrade(), renewed.1.upgrade()) else {
+                return;
+            };
             // A lease that cannot be renewed is found out at the next fence.
             if writer.renew().is_err() {
                 return;
             }
+            drop(writer);
+            locks.renew().await;
         }
     });
-    let worker = Worker::new(platform, vault, writer, run.id, previous, next);
+    let worker = Worker::new(platform, vault, writer, locks, run.id, releases);
     Ok(Carrier { worker, machine: run.machine, renewal, state_directory })
+}
+
+/// Whether the host's own lock is held, for plugins.
+fn fence_of(writer: &Arc<Writer>) -> sandbox::Fence {
+    let writer = Arc::downgrade(writer);
+    Arc::new(move || match writer.upgrade() {
+        Some(writer) => writer.fence().map_err(|error| error.to_string()),
+        None => Err("the run is over".to_owned()),
+    })
 }
 
 /// A request to hold is for the run that was under way when it was made.

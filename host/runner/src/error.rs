@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use engine::act::Failure;
 use engine::planner::Obstacle;
-use model::contract::Interface;
+use model::contract::{Interface, PlatformLock};
 use model::{Code, Exit, Name, Place, Problem};
 
 /// The codes of this crate.
@@ -35,6 +35,9 @@ pub const CODES: &[(u16, &str)] = &[
     (425, "no-such-subject"),
     (426, "stopped-by-a-person"),
     (427, "several-stacks"),
+    (428, "locked-elsewhere"),
+    (429, "overtaken-at-the-platform"),
+    (430, "worked-on-since"),
 ];
 
 /// The codes of failures of acts, as the journal keeps them.
@@ -138,6 +141,32 @@ pub enum Error {
         run: String,
         /// Its state.
         state: &'static str,
+    },
+    /// Another vaultup holds a component at its platform.
+    #[error("another vaultup is at work on `{subject}`: {}", shown_lock(.lock))]
+    LockedElsewhere {
+        /// The component.
+        subject: Name,
+        /// Its lock.
+        lock: Box<PlatformLock>,
+    },
+    /// Another vaultup took a component's lock at its platform over.
+    #[error("the lock of `{subject}` at its platform is not this run's any more: {}", taken(.lock))]
+    Overtaken {
+        /// The component.
+        subject: Name,
+        /// Its lock as it is.
+        lock: Box<PlatformLock>,
+    },
+    /// Another vaultup held a component's lock while a run stood still.
+    #[error("another vaultup ({holder}) was at work on `{subject}` since run {run} stopped")]
+    WorkedOnSince {
+        /// The run.
+        run: String,
+        /// The component.
+        subject: Name,
+        /// What the other's run is called at the platform.
+        holder: String,
     },
     /// There is no run that could go on.
     #[error("there is nothing to {what}: {why}")]
@@ -252,6 +281,9 @@ impl Problem for Error {
         Code(match self {
             Self::NoStackFile(_) => 400,
             Self::SeveralStacks { .. } => 427,
+            Self::LockedElsewhere { .. } => 428,
+            Self::Overtaken { .. } => 429,
+            Self::WorkedOnSince { .. } => 430,
             Self::ReleaseNotFound { .. } => 401,
             Self::NoPlan { .. } => 402,
             Self::PlanChanged(_) => 403,
@@ -281,7 +313,15 @@ impl Problem for Error {
 
     fn state(&self) -> Option<String> {
         match self {
-            Self::Unfinished { run, .. } => Some(format!("run {run} keeps its state and backup")),
+            Self::Unfinished { run, .. } | Self::WorkedOnSince { run, .. } => {
+                Some(format!("run {run} keeps its state and backup; nothing was changed now"))
+            }
+            Self::LockedElsewhere { .. } => Some("nothing was changed".to_owned()),
+            Self::Overtaken { .. } => Some(
+                "this run changes nothing any more; what it did is in its journal, and its backup \
+                 is intact"
+                    .to_owned(),
+            ),
             Self::Act { unproven: Some(set), .. } => {
                 Some(format!("backup {set} was taken, and is not proven as the stack file asks"))
             }
@@ -310,6 +350,15 @@ impl Problem for Error {
                                         `vaultup rollback`"
                 .to_owned(),
             Self::NothingToResume { .. } | Self::Refused(_) => "`vaultup status`".to_owned(),
+            Self::LockedElsewhere { .. } => "wait until it ends; if it is gone for good, \
+                                             `vaultup unlock`"
+                .to_owned(),
+            Self::Overtaken { .. } => {
+                "let the other end, then `vaultup verify` and `vaultup resume`".to_owned()
+            }
+            Self::WorkedOnSince { .. } => "`vaultup verify` shows what runs now; the same command \
+                                           again goes on all the same"
+                .to_owned(),
             Self::NoRunYet => "`vaultup plan --to VERSION`".to_owned(),
             Self::NoSuchRun(_) => "`vaultup status --all`".to_owned(),
             Self::InterfaceMissing { plugin, .. } => format!("`vaultup plugin inspect {plugin}`"),
@@ -334,6 +383,7 @@ impl Problem for Error {
             | Self::NoSuchRun(_)
             | Self::NoSuchSubject { .. }
             | Self::InterfaceMissing { .. } => Exit::BadInput,
+            Self::Overtaken { .. } | Self::WorkedOnSince { .. } => Exit::Held,
             _ => self.inner().map_or(Exit::Failed, Problem::exit),
         }
     }
@@ -341,6 +391,23 @@ impl Problem for Error {
 
 /// The way back of what no upgrade can begin with.
 const RESTORE: &str = "`vaultup restore SET` brings a set of `vaultup backup list` back";
+
+fn shown_lock(lock: &PlatformLock) -> String {
+    let PlatformLock { place, owner, since_ms, seconds_left, .. } = lock;
+    let since = since_ms.and_then(moment).map(|at| format!(" since {at}")).unwrap_or_default();
+    format!("{owner}{since}; {place} runs out in {seconds_left} s unless it is renewed")
+}
+
+fn taken(lock: &PlatformLock) -> String {
+    match &lock.holder {
+        Some(_) => format!("{} has {}", lock.owner, lock.place),
+        None => format!("somebody took {} away", lock.place),
+    }
+}
+
+fn moment(milliseconds: u64) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_millisecond(i64::try_from(milliseconds).ok()?).ok()
+}
 
 fn known_releases(known: &[String]) -> String {
     match known {

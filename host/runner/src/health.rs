@@ -17,8 +17,9 @@ use system::process::{Command, Exit, Input, Output, OutputLimits};
 
 use crate::error::{Error, failures};
 use crate::observe::OBSERVE_WITHIN;
+use crate::operation::{Call, Releases};
 use crate::perform::Trouble;
-use crate::platform::{Call, Platform, Releases};
+use crate::platform::Platform;
 
 /// Between two looks at something that is not yet well; doubled up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(50);

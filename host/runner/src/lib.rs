@@ -6,11 +6,12 @@
 //! platform before anything else happens to it.
 //!
 //! - [`project`]: what an operator has: stack file, releases, lock file
-//! - [`platform`]: the project's plugins, ready to be called
+//! - [`platform`]: the project's plugins, ready to be called; [`operation`]: what a call is told
 //! - [`observe`]: what is there now; [`health`]: whether it is well
 //! - [`prepare`]: a plan made from it; [`restore`]: one of a restore
 //! - [`record`]: what the journal holds, and how a run is read back from it
-//! - [`writer`]: the lock that is held while a run is written
+//! - [`writer`]: the lock that is held while a run is written; [`platform_lock`]: those at the
+//!   platforms, which other machines see
 //! - [`carry_out`]: the loop; [`perform`]: one effect; [`recover`]: one whose outcome is unknown
 //! - [`backups`], [`report`], [`status`]: what a person asks besides
 //!
@@ -29,8 +30,10 @@ pub mod health;
 mod loader;
 pub mod news;
 pub mod observe;
+pub mod operation;
 pub mod perform;
 pub mod platform;
+pub mod platform_lock;
 pub mod prepare;
 pub mod project;
 pub mod record;

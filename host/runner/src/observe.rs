@@ -13,7 +13,8 @@ use model::release::{MigrateBy, Release};
 use sandbox::{CallError, Session};
 
 use crate::error::Error;
-use crate::platform::{Call, Platform, Releases, Unheard};
+use crate::operation::{Call, Releases};
+use crate::platform::{Platform, Unheard};
 
 /// How long observing one component or datastore may take.
 pub const OBSERVE_WITHIN: Duration = Duration::from_secs(60);

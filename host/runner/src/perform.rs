@@ -13,20 +13,24 @@ mod verify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engine::act::{Act, Answer, Failure, Outcome};
+use engine::act::{Act, Answer, Failure, Outcome, Repeat};
 use engine::machine::{Effect, Machine};
+use engine::plan::Step;
 use model::Name;
 use model::Problem;
 use model::contract::Target;
 use model::release::Release;
 use sandbox::{Artifacts, CallError, Mode, Session};
+use tokio::sync::watch;
 use vault::Vault;
 
 pub use backup::ProvenSet;
 pub use listen::Ear;
 
 use crate::error::{Error, failures};
-use crate::platform::{Call, Platform, Releases};
+use crate::operation::{Call, Releases};
+use crate::platform::Platform;
+use crate::platform_lock::PlatformLocks;
 use crate::record::Ran;
 use crate::writer::Writer;
 
@@ -38,6 +42,8 @@ pub struct Worker {
     pub vault: Vault,
     /// The journal under its lock.
     pub writer: Arc<Writer>,
+    /// The locks at the platforms.
+    pub locks: Arc<PlatformLocks>,
     /// The run's id.
     pub run: String,
     previous: Option<Release>,
@@ -52,11 +58,12 @@ impl Worker {
         platform: Platform,
         vault: Vault,
         writer: Arc<Writer>,
+        locks: Arc<PlatformLocks>,
         run: String,
-        previous: Option<Release>,
-        next: Option<Release>,
+        releases: (Option<Release>, Option<Release>),
     ) -> Self {
-        Self { platform, vault, writer, run, previous, next, commands: Arc::default() }
+        let (previous, next) = releases;
+        Self { platform, vault, writer, locks, run, previous, next, commands: Arc::default() }
     }
 
     /// The journal, when the run is over.
@@ -90,17 +97,32 @@ impl Worker {
     /// [`Outcome`].
     pub async fn perform(&self, machine: &Machine, effect: &Effect) -> Result<Outcome, Error> {
         self.writer.fence()?;
-        let done = self.act(machine, effect).await;
+        let done = match self.confirmed(effect).await {
+            Ok(()) => self.act(machine, effect).await,
+            Err(trouble) => Err(trouble),
+        };
         match done {
             Ok(answer) => Ok(Outcome::Done(answer)),
             Err(Trouble::Failed(failure)) => {
                 // A lock that was lost in the meantime explains any failure, and must not be
                 // recorded as one of the stack.
                 self.writer.fence()?;
+                if let Err(overtaken @ Error::Overtaken { .. }) = self.locks.confirm().await {
+                    return Err(overtaken);
+                }
                 Ok(Outcome::Failed(failure))
             }
             Err(Trouble::Fatal(error)) => Err(error),
         }
+    }
+
+    /// That the locks at the platforms are still held, if the effect changes something there. A
+    /// platform that cannot be asked is a failure like any other: the engine decides.
+    async fn confirmed(&self, effect: &Effect) -> Result<(), Trouble> {
+        if effect.step.act.repeat() == Repeat::Freely {
+            return Ok(());
+        }
+        Ok(self.locks.confirm().await?)
     }
 
     async fn act(&self, machine: &Machine, effect: &Effect) -> Result<Answer, Trouble> {
@@ -145,9 +167,24 @@ impl Worker {
 
     /// A session in which a plugin may change what was granted to it, while the lock is held.
     fn changing(&self, artifacts: Artifacts) -> Session {
-        let writer = self.writer.clone();
-        let fence = Arc::new(move || writer.fence().map_err(|error| error.to_string()));
+        let (writer, locks) = (self.writer.clone(), self.locks.clone());
+        let fence = Arc::new(move || {
+            writer.fence().map_err(|error| error.to_string())?;
+            locks.fence()
+        });
         self.platform.session(Mode::Change { fence }, artifacts, Arc::new(self.ear()))
+    }
+
+    /// As [`Worker::changing`]. Removing a copy is not stopped by a person's second signal, which
+    /// stopped the step before: what is made for a copy stays on no path. The sender must be kept.
+    fn session_for(&self, step: &Step) -> (Session, watch::Sender<bool>) {
+        let mut session = self.changing(Artifacts::None);
+        let (sender, cancelled) = watch::channel(false);
+        if !is_live(&step.target) && matches!(step.act, Act::DiscardCopy(_) | Act::DiscardAside(_))
+        {
+            session.cancel = cancelled;
+        }
+        (session, sender)
     }
 
     fn ear(&self) -> Ear {
@@ -181,7 +218,9 @@ pub enum Trouble {
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match error {
-            Error::Journal(_) | Error::Record { .. } => Self::Fatal(error),
+            Error::Journal(_) | Error::Record { .. } | Error::Overtaken { .. } => {
+                Self::Fatal(error)
+            }
             other => Self::Failed(failure_of(&other)),
         }
     }

@@ -7,17 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::plan::{Intent, Plan};
-use model::contract::{Interface, Operation, PluginError, ReleaseReference, Said, Target};
+use model::Name;
+use model::contract::{Interface, Operation, PluginError, Said, Target};
 use model::release::Release;
-use model::{Name, settings};
 use sandbox::{
     Artifacts, BoxFuture, CompilerCommand, Inside, Mode, Observer, Plugin, Sandbox, Secrets,
     Session, Surroundings,
 };
-use serde_json::Value;
 use system::clock::Clock;
 use system::places::Places;
 use system::redact::Redactor;
@@ -83,32 +81,6 @@ impl Machinery {
             clock: self.clock.clone(),
         }
     }
-}
-
-/// The releases that operations are told of.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Releases<'a> {
-    /// The release that ran when the run began.
-    pub previous: Option<&'a Release>,
-    /// The release that the run leads to.
-    pub next: Option<&'a Release>,
-    /// The version that `${release.version}` stands for, if not that of `next`.
-    pub version: Option<&'a str>,
-}
-
-/// What a call is about.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
-    /// The component or datastore.
-    pub subject: &'a Name,
-    /// What it acts on.
-    pub target: &'a Target,
-    /// Its idempotency key.
-    pub key: &'a str,
-    /// How long it may take.
-    pub within: Duration,
-    /// The releases.
-    pub releases: Releases<'a>,
 }
 
 /// A project's plugins, ready to be called.
@@ -208,32 +180,6 @@ impl Platform {
         Ok(tools)
     }
 
-    /// What a call is told.
-    ///
-    /// # Errors
-    /// [`Error::Written`] when settings name a variable that does not exist.
-    pub fn operation(&self, call: &Call<'_>) -> Result<Operation, Error> {
-        self.operation_with_entry(call, call.subject)
-    }
-
-    /// What a call is told, with the release's entry of another subject: a migration is applied by
-    /// a component and described by a datastore.
-    ///
-    /// # Errors
-    /// As [`Platform::operation`].
-    pub fn operation_with_entry(&self, call: &Call<'_>, entry: &Name) -> Result<Operation, Error> {
-        let reference = |release: &Release| self.reference(release, call.subject, entry);
-        Ok(Operation {
-            key: call.key.to_owned(),
-            target: call.target.clone(),
-            subject: call.subject.to_string(),
-            settings: self.settings(call)?,
-            deadline_ms: u64::try_from(call.within.as_millis()).unwrap_or(u64::MAX),
-            previous: call.releases.previous.map(reference),
-            next: call.releases.next.map(reference),
-        })
-    }
-
     /// A session for calls that change nothing.
     #[must_use]
     pub fn reading(&self, observer: Arc<dyn Observer>) -> Session {
@@ -279,60 +225,6 @@ impl Platform {
         self.secrets.redactor()
     }
 
-    /// Variables of the stack file: `${stack.name}`, `${stack.directory}`, `${target}`, and the
-    /// versions of the releases.
-    #[must_use]
-    pub fn variables(&self, target: &Target, releases: Releases<'_>) -> BTreeMap<String, String> {
-        let mut variables = BTreeMap::from([
-            ("stack.name".to_owned(), self.project.stack.name.to_string()),
-            ("stack.directory".to_owned(), self.project.directory.display().to_string()),
-        ]);
-        let target = match target {
-            Target::Live => "live".to_owned(),
-            Target::Copy(name) => name.clone(),
-        };
-        variables.insert("target".to_owned(), target);
-        if let Some(release) = releases.previous {
-            variables.insert("previous.version".to_owned(), release.version.to_string());
-        }
-        let next = releases.next.map(|release| release.version.to_string());
-        if let Some(version) = releases.version.map(str::to_owned).or(next) {
-            variables.insert("release.version".to_owned(), version);
-        }
-        variables
-    }
-
-    fn settings(&self, call: &Call<'_>) -> Result<Value, Error> {
-        let stack = &self.project.stack;
-        let component = stack.components.get(call.subject).map(|its| {
-            (&its.settings, its.rehearsal.as_ref().map(|rehearsal| &rehearsal.settings))
-        });
-        let datastore = stack.datastores.get(call.subject);
-        let datastore = datastore.map(|its| (&its.settings, its.rehearsal.as_ref()));
-        let Some((base, copy)) = component.or(datastore) else { return Ok(Value::Null) };
-        let merged = match (call.target, copy) {
-            (Target::Copy(_), Some(copy)) => settings::merged(base, copy),
-            _ => base.clone(),
-        };
-        let variables = self.variables(call.target, call.releases);
-        let manifest = self.plugin(call.subject)?.manifest();
-        Ok(manifest.interpolate_settings(&merged, &variables)?)
-    }
-
-    fn reference(&self, release: &Release, subject: &Name, entry: &Name) -> ReleaseReference {
-        let component = release.components.get(subject);
-        let component_entry = release.components.get(entry).map(|its| &its.entry);
-        let datastore_entry = release.datastores.get(entry).map(|its| &its.entry);
-        ReleaseReference {
-            version: release.version.to_string(),
-            artifact: component.and_then(|its| its.artifact.clone()),
-            entry: component_entry
-                .or(datastore_entry)
-                .cloned()
-                .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
-        }
-    }
-
     /// How commands get into a component: its own plugin says so.
     fn inside(&self) -> Inside {
         let stack = self.project.stack.clone();
@@ -374,6 +266,7 @@ impl Platform {
                         deadline_ms: INSIDE_WITHIN_MS,
                         previous: None,
                         next: None,
+                        copied: None,
                     };
                     let prefix = plugin.deploy_inside(&session, &operation).await;
                     prefix.map_err(|error| PluginError::Failed(error.said()))

@@ -6,11 +6,14 @@ use std::path::Path;
 use engine::plan::{Intent, PLAN_FORMAT, Plan, Preconditions};
 use engine::planner::{Question, plan};
 use model::Name;
+use model::contract::DeployChange;
 use model::release::Release;
 
 use crate::carry_out::state_directory;
 use crate::error::Error;
-use crate::platform::{Platform, Releases};
+use crate::observe::{OBSERVE_WITHIN, is_unsupported};
+use crate::operation::{Call, Releases};
+use crate::platform::Platform;
 use crate::record::{Rehearsed, body};
 
 impl Platform {
@@ -27,6 +30,11 @@ impl Platform {
             Some(Err(error)) => return Err(error),
         };
         let rehearsed = self.rehearsed(previous.as_ref(), &next)?;
+        if intent == Intent::Rehearsal {
+            let releases =
+                Releases { previous: previous.as_ref(), next: Some(&next), ..Releases::default() };
+            self.copies_can_be_made(releases).await?;
+        }
         let question = Question {
             stack: &self.project.stack,
             next: &next,
@@ -40,6 +48,29 @@ impl Platform {
             Intent::Upgrade | Intent::Restore => format!("`vaultup check --to {to}`"),
         };
         plan(question).map_err(|obstacles| Error::NoPlan { obstacles, again })
+    }
+
+    /// Asks the plugins of components about their copies, of which there are none yet: settings
+    /// that cannot be used, or a place of somebody else's, are told before anything is begun.
+    async fn copies_can_be_made(&self, releases: Releases<'_>) -> Result<(), Error> {
+        let target = Intent::Rehearsal.target();
+        for name in self.project.stack.components.keys() {
+            let its = self.project.stack.components.get(name);
+            if its.is_none_or(|its| its.rehearsal.is_none()) {
+                // The planner says so, with everything else that is missing.
+                continue;
+            }
+            let (key, within) = ("observe", OBSERVE_WITHIN);
+            let call = Call { subject: name, target: &target, key, within, releases };
+            let operation = self.operation(&call)?;
+            let plugin = self.plugin(name)?;
+            let change = DeployChange::Discard;
+            match plugin.deploy_status(&self.quiet(), &operation, &change).await {
+                Err(error) if !is_unsupported(&error) => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// What must still be so when a plan made now is run.

@@ -18,7 +18,8 @@ use vault::{BackupSet, SetId, Vault};
 use crate::carry_out::{state_directory, take_up};
 use crate::error::Error;
 use crate::observe::OBSERVE_WITHIN;
-use crate::platform::{Call, Platform, Releases, bare_release};
+use crate::operation::{Call, Releases};
+use crate::platform::{Platform, bare_release};
 use crate::record::{Run, runs_newest_first, standing_run};
 
 /// What a restore is made from, for whoever shows it.
@@ -38,7 +39,10 @@ pub struct Prepared {
 /// As [`crate::carry_out::Carrier::carry_out`].
 pub async fn bring_to_rest(platform: Platform, vault: Vault) -> Result<(), Error> {
     let mut carrier = take_up(platform, vault).await?;
-    carrier.settle().await?;
+    if let Err(error) = carrier.settle().await {
+        carrier.give_up().await;
+        return Err(error);
+    }
     carrier.carry_out().await.map(drop)
 }
 

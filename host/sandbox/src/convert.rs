@@ -113,6 +113,10 @@ pub(crate) fn operation(operation: &Operation) -> wit::Operation {
         deadline_ms: operation.deadline_ms,
         previous: operation.previous.as_ref().map(release),
         next: operation.next.as_ref().map(release),
+        copied: operation.copied.as_ref().map(|copied| wit::Copied {
+            live: copied.live.to_string(),
+            differs: copied.differs.to_string(),
+        }),
     }
 }
 

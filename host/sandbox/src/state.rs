@@ -52,7 +52,7 @@ pub(crate) struct Facts {
     pub(crate) entry: Value,
     /// When the operation is to be over.
     pub(crate) deadline: Instant,
-    /// Texts that stand in the settings or the entry.
+    /// Texts that stand in the settings (of the live one too) or in the entry of either release.
     texts: BTreeSet<String>,
     /// Secrets that stand in the settings.
     secrets: BTreeSet<String>,
@@ -132,7 +132,9 @@ impl Facts {
         let release = operation.next.as_ref().or(operation.previous.as_ref());
         let entry = release.map_or(Value::Null, |release| release.entry.clone());
         let mut texts = texts_in(&operation.settings);
-        texts.extend(texts_in(&entry));
+        let entries = [&operation.previous, &operation.next].into_iter().flatten();
+        texts.extend(entries.flat_map(|release| texts_in(&release.entry)));
+        texts.extend(operation.copied.iter().flat_map(|copied| texts_in(&copied.live)));
         // A place such as an image or a directory is the release's own word as well.
         let releases = [&operation.previous, &operation.next].into_iter().flatten();
         texts.extend(releases.filter_map(|release| release.artifact.clone()));

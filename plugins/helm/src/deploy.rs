@@ -5,7 +5,7 @@ use vaultup_kubectl::reason::{self, Warnings};
 use vaultup_kubectl::rollout::{self, Rollout};
 use vaultup_kubectl::{Cluster, digest, follow, rights, scale};
 use vaultup_sdk::deploy::{
-    Change, Forecast, Instance, Inventory, Presence, Running, Traffic, Wave,
+    Change, Claim, Forecast, Instance, Inventory, Lock, Presence, Running, Traffic, Wave,
 };
 use vaultup_sdk::{Case, Deploy, Error, Observation, Operation};
 
@@ -114,6 +114,9 @@ impl Deploy for HelmPlugin {
         presence: Presence,
     ) -> Result<(), Error> {
         let release = Release::of(operation);
+        if !operation.is_live() {
+            return release.put_previous(presence);
+        }
         let history = release.history()?;
         let number = revision.parse().unwrap_or_default();
         if history.revision(number).is_none() {
@@ -155,6 +158,34 @@ impl Deploy for HelmPlugin {
         prefix.push("--".to_owned());
         Ok(prefix)
     }
+
+    fn discard(operation: &Operation<Settings>) -> Result<(), Error> {
+        Release::of(operation).discard()
+    }
+
+    fn lock_state(operation: &Operation<Settings>) -> Result<Lock, Error> {
+        Release::of(operation).lease().state()
+    }
+
+    fn acquire_lock(operation: &Operation<Settings>, claim: &Claim) -> Result<Lock, Error> {
+        Release::of(operation).lease().acquire(claim)
+    }
+
+    fn renew_lock(
+        operation: &Operation<Settings>,
+        claim: &Claim,
+        epoch: u64,
+    ) -> Result<Lock, Error> {
+        Release::of(operation).lease().renew(claim, epoch)
+    }
+
+    fn release_lock(
+        operation: &Operation<Settings>,
+        holder: &str,
+        epoch: u64,
+    ) -> Result<(), Error> {
+        Release::of(operation).lease().release(holder, epoch)
+    }
 }
 
 impl Release<'_> {
@@ -186,6 +217,6 @@ pub(crate) fn instances(release: &Release<'_>, cluster: &Cluster) -> Result<Vec<
     Ok(pods.iter().map(instance).collect())
 }
 
-fn is_complete(cluster: &Cluster) -> bool {
+pub(crate) fn is_complete(cluster: &Cluster) -> bool {
     rollout::of_all(cluster) == Rollout::Complete
 }

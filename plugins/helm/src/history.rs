@@ -1,8 +1,8 @@
 //! helm's history of a release, and what it says. Pure.
 
 use serde::Deserialize;
+use vaultup_kubectl::moment;
 
-use crate::moment;
 use crate::settings::VersionIn;
 
 /// One revision of a release, oldest first.
@@ -45,6 +45,12 @@ impl History {
     /// The newest revision that is deployed. helm's own rollback can leave two.
     pub(crate) fn deployed(&self) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| entry.status == "deployed")
+    }
+
+    /// The revisions that are or were deployed, oldest first.
+    pub(crate) fn that_were_deployed(&self) -> impl Iterator<Item = &Entry> {
+        let deployed = |entry: &&Entry| matches!(&*entry.status, "deployed" | "superseded");
+        self.entries.iter().filter(deployed)
     }
 
     /// The revision of this number.

@@ -18,9 +18,22 @@
 //! | `take-over-fields` | take over fields that somebody else has set |
 //! | `history-max` | revisions that helm keeps, at least 3; default 10 |
 //! | `exec`, `container` | what commands of other plugins run inside of |
+//! | `objects` | under `rehearsal.settings`: file or directory that a copy's namespace gets first |
 //!
 //! A release file may say, under `[components.NAME]`, `chart`, `chart-version`, `values`, `set` and
 //! `set-string`; its values come after those of the settings. Paths begin at the stack file.
+//!
+//! # A lock that every machine sees
+//! A run holds the Lease `vaultup-helm-<release>` in the release's namespace: see
+//! [`vaultup_kubectl::lease`].
+//!
+//! # Rehearsal
+//! A copy is a namespace of its own: `namespace` under `rehearsal.settings`, or else the live one's
+//! name followed by `-rehearsal`. What a chart does not bring itself (Secrets, say) comes from
+//! `objects`. The running release is installed there from the chart that its release file or the
+//! settings name, with their values; `values`, `set` and `set-string` under `rehearsal.settings`
+//! come last, so that a copy never gets at live data by a value of a release. Then the upgrade runs
+//! as it would live, and `helm rollback` brings it back. The namespace is removed with all in it.
 //!
 //! # Versions of the tools
 //! helm 3.14 or newer, below 5; kubectl 1.27 or newer. Both shapes of answers are read: helm 4 says
@@ -39,9 +52,9 @@ mod definitions;
 mod deploy;
 mod health;
 mod history;
-mod moment;
 mod needs;
 mod preview;
+mod rehearsal;
 mod release;
 mod settings;
 mod settle;

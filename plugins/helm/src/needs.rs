@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use vaultup_kubectl::rights::{Right, role};
-use vaultup_kubectl::{Kubectl, limits};
+use vaultup_kubectl::{Kubectl, lease, limits};
 use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Severity};
 
 /// Rights that every upgrade needs: helm keeps its history in Secrets.
-pub(crate) const ALWAYS: [Right<'static>; 16] = [
+pub(crate) const ALWAYS: [Right<'static>; 19] = [
     ("list", "secrets"),
     ("get", "secrets"),
     ("create", "secrets"),
@@ -26,6 +26,9 @@ pub(crate) const ALWAYS: [Right<'static>; 16] = [
     ("get", "replicasets.apps"),
     limits::RIGHTS[0],
     limits::RIGHTS[1],
+    lease::RIGHTS[0],
+    lease::RIGHTS[1],
+    lease::RIGHTS[2],
 ];
 
 /// Kinds of objects and their resources. Others are the API server's to refuse: the dry run asks

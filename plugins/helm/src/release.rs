@@ -5,7 +5,8 @@ use std::cell::OnceCell;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use vaultup_kubectl::access::{case_of, read_json};
-use vaultup_kubectl::{Cluster, Kubectl, Workload};
+use vaultup_kubectl::lease::Lease;
+use vaultup_kubectl::{Cluster, Kubectl, Workload, copy};
 use vaultup_sdk::process::{Arguments, Command, Exit, Finished};
 use vaultup_sdk::{Case, Error, Operation, process};
 
@@ -37,13 +38,18 @@ pub(crate) struct Source {
 
 impl<'o> Release<'o> {
     pub(crate) fn of(operation: &'o Operation<Settings>) -> Self {
-        let kubectl = Kubectl::new(&operation.settings.access);
-        Self { operation, kubectl, is_four: OnceCell::new() }
+        let access = copy::access(operation, |settings| &settings.access);
+        Self { operation, kubectl: Kubectl::new(&access), is_four: OnceCell::new() }
     }
 
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.operation.settings.release
+    }
+
+    /// The release's lock, which every machine sees.
+    pub(crate) fn lease(&self) -> Lease<'_> {
+        Lease::of(&self.kubectl, "helm", self.name())
     }
 
     /// A helm command; what names the cluster is added at its end.
@@ -52,7 +58,7 @@ impl<'o> Release<'o> {
         words: impl IntoIterator<Item = Text>,
     ) -> Command<Arguments> {
         let words = words.into_iter().map(Into::into);
-        let flags = self.operation.settings.access.flags("--kube-context");
+        let flags = self.kubectl.access().flags("--kube-context");
         process::command("helm").arguments(words).arguments(flags)
     }
 
@@ -182,8 +188,16 @@ impl<'o> Release<'o> {
     /// # Errors
     /// [`Case::InvalidSettings`] if nobody names a chart.
     pub(crate) fn source(&self) -> Result<Source, Error> {
-        let (settings, next) = (&self.operation.settings, self.operation.next()?);
-        let entry: Entry = next.entry()?;
+        self.source_of(self.operation.next()?)
+    }
+
+    /// Chart and values of a release. What the stack file says for a copy outranks the release.
+    ///
+    /// # Errors
+    /// As [`Release::source`].
+    pub(crate) fn source_of(&self, next: &vaultup_sdk::Release) -> Result<Source, Error> {
+        let settings = &self.operation.settings;
+        let (entry, copys): (Entry, Entry) = (next.entry()?, self.of_the_copy()?);
         let chart = next.artifact.clone().or_else(|| settings.chart.clone()).ok_or_else(|| {
             let subject = &self.operation.subject;
             Error::invalid_settings(format!(
@@ -192,13 +206,14 @@ impl<'o> Release<'o> {
         })?;
         let is_fetched = !is_local(&chart);
         let by_version = is_fetched && !chart.contains('@');
-        let joined = |first: &[String], then: &[String]| [first, then].concat();
+        let joined =
+            |first: &[String], then: &[String], last: &[String]| [first, then, last].concat();
         Ok(Source {
             chart_version: entry.chart_version.or_else(|| by_version.then(|| next.version.clone())),
             chart,
-            values: joined(&settings.values, &entry.values),
-            set: joined(&settings.set, &entry.set),
-            set_string: joined(&settings.set_string, &entry.set_string),
+            values: joined(&settings.values, &entry.values, &copys.values),
+            set: joined(&settings.set, &entry.set, &copys.set),
+            set_string: joined(&settings.set_string, &entry.set_string, &copys.set_string),
         })
     }
 

@@ -42,6 +42,8 @@ pub struct Settings {
     pub exec: Option<String>,
     /// Its container.
     pub container: Option<String>,
+    /// What a copy's namespace gets before anything else.
+    pub objects: Option<String>,
 }
 
 /// What of a chart is the release's version.

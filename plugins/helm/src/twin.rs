@@ -23,6 +23,8 @@ impl Release<'_> {
                     || cluster.workloads.iter().any(scale::awaits_start);
                 Ok(if hinders { Observation::NotStarted } else { ready(&cluster) })
             }
+            Change::Discard if !self.operation.is_live() => self.left_of_copy(),
+            Change::Revert(_) if !self.operation.is_live() => self.previous_in_copy(),
             Change::Revert((revision, Presence::Running)) => self.back(revision),
             Change::Revert((revision, Presence::Stopped)) => {
                 let cluster = self.cluster()?;
@@ -71,7 +73,7 @@ impl Release<'_> {
     }
 
     /// What a helm is at, or has left half-done.
-    fn interrupted(&self, history: &History) -> Result<Option<Observation>, Error> {
+    pub(crate) fn interrupted(&self, history: &History) -> Result<Option<Observation>, Error> {
         let last = history.last();
         let Some(pending) = self.pending(history)? else { return Ok(None) };
         if let Some(job) = self.running_hook(history)? {
@@ -96,7 +98,7 @@ fn stopped(cluster: &Cluster) -> Observation {
 }
 
 /// Whether every workload runs what it should.
-fn ready(cluster: &Cluster) -> Observation {
+pub(crate) fn ready(cluster: &Cluster) -> Observation {
     match rollout::of_all(cluster) {
         Rollout::Complete => Observation::done("every workload is complete and ready"),
         Rollout::UnderWay(seen) => Observation::in_progress(seen),

@@ -67,6 +67,18 @@ impl Release<'_> {
         Ok(history)
     }
 
+    /// Runs helm with these words and its limits, and asks the history for the outcome.
+    pub(crate) fn carry_out(
+        &self,
+        mut words: Vec<String>,
+        attempt: &str,
+        is_done: impl Fn(&History) -> bool,
+    ) -> Result<(), Error> {
+        words.extend(self.limits());
+        let ended = self.follow(self.helm(words))?;
+        self.judge(&ended, attempt, is_done).map(drop)
+    }
+
     /// Fields that vaultup itself set while stopping are helm's again. A DaemonSet that is held by
     /// a node selector, which no chart knows of, is let go. Says whether anything was stopped.
     fn give_fields_back(&self) -> Result<bool, Error> {

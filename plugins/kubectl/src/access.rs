@@ -112,10 +112,25 @@ impl Kubectl {
         Self { access: access.clone(), flags: access.flags("--context") }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// The namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.access.namespace
+    }
+
+    /// Which namespace of which cluster, for people: the same text for the same access.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let Access { kubeconfig, context, namespace } = &self.access;
+        let context = context.iter().map(|context| format!(" of context `{context}`"));
+        let file = kubeconfig.iter().map(|file| format!(" of `{file}`"));
+        format!("namespace `{namespace}`{}", context.chain(file).collect::<String>())
     }
 
     /// A command; what names the cluster is added at its end.

@@ -8,6 +8,9 @@
 //! - [`scale`]: to no instance and back, remembered at the workload itself
 //! - [`follow`]: waiting, with news of what hinders
 //! - [`fields`]: who owns which field, and what differs between two objects (pure)
+//! - [`copy`]: the namespace of a rehearsal's copy
+//! - [`lease`]: the lock of a release or workload, which every machine sees
+//! - [`moment`]: moments as the cluster writes them (pure)
 //! - [`manifest`]: the objects of a YAML text
 //! - [`rights`]: rights that are missing, and the Role that would give them
 //! - [`limits`]: autoscalers and disruption budgets
@@ -20,11 +23,14 @@
 //! - Values of Secrets never get into a text that is shown.
 
 pub mod access;
+pub mod copy;
 pub mod digest;
 pub mod fields;
 pub mod follow;
+pub mod lease;
 pub mod limits;
 pub mod manifest;
+pub mod moment;
 pub mod objects;
 pub mod reason;
 pub mod rights;

@@ -100,6 +100,27 @@ pub fn explained(kubectl: &Kubectl, error: Error, needed: &[Right<'_>]) -> Error
 /// takes.
 #[must_use]
 pub fn role(namespace: &str, missing: &[Right<'_>]) -> String {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": "vaultup", "namespace": namespace}, "rules": rules_for(missing),
+    });
+    let named: Vec<String> =
+        missing.iter().map(|(verb, resource)| format!("{verb} {resource}")).collect();
+    format!("not allowed: {}; this Role would do: {role}", named.join(", "))
+}
+
+/// The ClusterRole that gives rights which no namespace's Role can give, likewise.
+#[must_use]
+pub fn cluster_role(missing: &[Right<'_>]) -> String {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "vaultup-copies"}, "rules": rules_for(missing),
+    });
+    role.to_string()
+}
+
+/// The rules that give rights: one for each resource.
+fn rules_for(missing: &[Right<'_>]) -> Vec<Value> {
     let mut rules: Vec<(&str, Vec<&str>)> = Vec::new();
     for (verb, resource) in missing {
         match rules.iter_mut().find(|(its, _)| its == resource) {
@@ -111,14 +132,7 @@ pub fn role(namespace: &str, missing: &[Right<'_>]) -> String {
         let (plural, group) = parts(resource);
         json!({"apiGroups": [group], "resources": [plural], "verbs": verbs})
     };
-    let rules: Vec<Value> = rules.iter().map(rule).collect();
-    let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-        "metadata": {"name": "vaultup", "namespace": namespace}, "rules": rules,
-    });
-    let named: Vec<String> =
-        missing.iter().map(|(verb, resource)| format!("{verb} {resource}")).collect();
-    format!("not allowed: {}; this Role would do: {role}", named.join(", "))
+    rules.iter().map(rule).collect()
 }
 
 /// The rules of a listing that hold for every object; those for named objects only are left out.

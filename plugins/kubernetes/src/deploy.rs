@@ -7,7 +7,7 @@ use vaultup_kubectl::rollout::{self, Rollout};
 use vaultup_kubectl::{Cluster, Kind, Workload, digest, follow, scale};
 use vaultup_sdk::clock::{Wait, wait_until};
 use vaultup_sdk::deploy::{
-    Change, Forecast, Instance, Inventory, Presence, Running, Traffic, Wave,
+    Change, Claim, Forecast, Instance, Inventory, Lock, Presence, Running, Traffic, Wave,
 };
 use vaultup_sdk::{Deploy, Error, Observation, Operation};
 
@@ -146,34 +146,9 @@ impl Deploy for KubernetesPlugin {
             return batch.revert(revision, presence);
         }
         let component = Component::of(operation);
-        let cluster = component.cluster()?;
-        let workload = &cluster.workloads[0];
-        let revisions = component.revisions(workload)?;
-        let Some(wanted) = revisions.iter().find(|its| its.name == revision) else {
-            let message = format!("the cluster keeps no revision {revision} of {workload}");
-            return Err(Error::not_found(message));
-        };
-        if presence == Presence::Stopped {
-            scale::stop(&component.kubectl, &cluster)?;
-            follow::until_gone(operation.deadline, || component.cluster())?;
-        }
-        // A paused Deployment cannot be undone, and a partition would keep new pods.
-        component.resume(workload)?;
-        if revisions.last() != Some(wanted) {
-            let number = format!("--to-revision={}", wanted.number);
-            component.kubectl.text(&["rollout", "undo", &workload.reference(), &number])?;
-        }
-        match presence {
-            Presence::Stopped => Ok(()),
-            Presence::Running => {
-                if scale::awaits_start(workload) {
-                    let instances = workload.wanted_when_open();
-                    scale::start(&component.kubectl, &component.cluster()?, instances)?;
-                }
-                component.suspend(false)?;
-                let look = || component.cluster();
-                follow::until_complete(&component.kubectl, operation.deadline, look)
-            }
+        match operation.is_live() {
+            true => component.go_back(revision, presence),
+            false => component.put_previous(presence),
         }
     }
 
@@ -185,6 +160,34 @@ impl Deploy for KubernetesPlugin {
         let mut prefix = Component::of(operation).kubectl.shown(&words);
         prefix.push("--".to_owned());
         Ok(prefix)
+    }
+
+    fn discard(operation: &Operation<Settings>) -> Result<(), Error> {
+        Component::of(operation).discard()
+    }
+
+    fn lock_state(operation: &Operation<Settings>) -> Result<Lock, Error> {
+        Component::of(operation).lease().state()
+    }
+
+    fn acquire_lock(operation: &Operation<Settings>, claim: &Claim) -> Result<Lock, Error> {
+        Component::of(operation).lease().acquire(claim)
+    }
+
+    fn renew_lock(
+        operation: &Operation<Settings>,
+        claim: &Claim,
+        epoch: u64,
+    ) -> Result<Lock, Error> {
+        Component::of(operation).lease().renew(claim, epoch)
+    }
+
+    fn release_lock(
+        operation: &Operation<Settings>,
+        holder: &str,
+        epoch: u64,
+    ) -> Result<(), Error> {
+        Component::of(operation).lease().release(holder, epoch)
     }
 }
 
@@ -224,7 +227,44 @@ impl Component<'_> {
         Ok(digest::of(place.texts().into_iter().chain([template.as_str()])))
     }
 
-    fn apply_manifests(&self) -> Result<(), Error> {
+    /// Puts a recorded revision of the workload in place again.
+    ///
+    /// # Errors
+    /// [`vaultup_sdk::Case::NotFound`] if the cluster keeps no such revision.
+    pub(crate) fn go_back(&self, revision: &str, presence: Presence) -> Result<(), Error> {
+        let cluster = self.cluster()?;
+        let workload = &cluster.workloads[0];
+        let revisions = self.revisions(workload)?;
+        let Some(wanted) = revisions.iter().find(|its| its.name == revision) else {
+            let message = format!("the cluster keeps no revision {revision} of {workload}");
+            return Err(Error::not_found(message));
+        };
+        if presence == Presence::Stopped {
+            scale::stop(&self.kubectl, &cluster)?;
+            follow::until_gone(self.operation.deadline, || self.cluster())?;
+        }
+        // A paused Deployment cannot be undone, and a partition would keep new pods.
+        self.resume(workload)?;
+        if revisions.last() != Some(wanted) {
+            let number = format!("--to-revision={}", wanted.number);
+            self.kubectl.text(&["rollout", "undo", &workload.reference(), &number])?;
+        }
+        match presence {
+            Presence::Stopped => Ok(()),
+            Presence::Running => {
+                if scale::awaits_start(workload) {
+                    let instances = workload.wanted_when_open();
+                    scale::start(&self.kubectl, &self.cluster()?, instances)?;
+                }
+                self.suspend(false)?;
+                let look = || self.cluster();
+                follow::until_complete(&self.kubectl, self.operation.deadline, look)
+            }
+        }
+    }
+
+    /// Applies the manifests of the settings, if there are any.
+    pub(crate) fn apply_manifests(&self) -> Result<(), Error> {
         let settings = &self.operation.settings;
         let Some(manifests) = &settings.manifests else { return Ok(()) };
         let file = format!("--filename={manifests}");

@@ -13,6 +13,7 @@
 //! | `namespace`, `kubeconfig`, `context` | where; default: `default`, and what `kubectl` finds |
 //! | `take-over-fields` | let `manifests` take over fields that somebody else has set |
 //! | `suspend` | CronJobs that are suspended while the component is stopped |
+//! | `objects` | under `rehearsal.settings`: file or directory that a copy's namespace gets first |
 //!
 //! A release file says, under `[components.NAME]`, `image`, and may say `requires`, the variables
 //! that must be configured before it is deployed or migrated.
@@ -35,6 +36,19 @@
 //! Autoscalers own the number of instances: they sleep while a workload is stopped at none, and the
 //! number that it had is given back. A disruption budget that is not met stops the plan.
 //!
+//! # A lock that every machine sees
+//! A run holds the Lease `vaultup-<kind>-<name>` of the workload in its namespace: see
+//! [`vaultup_kubectl::lease`].
+//!
+//! # Rehearsal
+//! A copy is a namespace of its own: `namespace` under `rehearsal.settings`, or else the live one's
+//! name followed by `-rehearsal`. What else the pods need (Secrets, ConfigMaps) comes from
+//! `objects`. The copy's workload comes from `manifests` under `rehearsal.settings`; without them
+//! it is the live workload's own object, which is refused if it mounts anything that lies outside
+//! of its namespace or whose data is the live one's. It gets the image that runs live, then the
+//! upgrade runs as it would live, and `rollout undo` brings it back. The namespace is removed with
+//! all in it.
+//!
 //! # Invariants
 //! - A migration runs as a Job with the new image and the workload's *own* environment, service
 //!   account and volumes; its name is made from the operation's key, so it never runs twice.
@@ -50,6 +64,7 @@ mod health;
 mod job;
 mod migrate;
 mod preview;
+mod rehearsal;
 mod revision;
 mod settings;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use vaultup_kubectl::rollout::Rollout;
-use vaultup_kubectl::{Kind, Kubectl, Limits, access, limits, rights, rollout};
+use vaultup_kubectl::{Kind, Kubectl, Limits, access, lease, limits, rights, rollout};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::Exit;
 use vaultup_sdk::{Error, log};
@@ -89,7 +89,7 @@ impl Component<'_> {
             Kind::StatefulSet => "statefulsets.apps",
             Kind::DaemonSet => "daemonsets.apps",
         };
-        let mut needed = RIGHTS.to_vec();
+        let mut needed = [&RIGHTS[..], &lease::RIGHTS].concat();
         needed.extend([("get", patched), ("patch", patched)]);
         if kind != Kind::Deployment {
             needed.push(("list", "controllerrevisions.apps"));

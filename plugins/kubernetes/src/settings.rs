@@ -22,6 +22,8 @@ pub struct Settings {
     /// CronJobs that are suspended while the component is stopped.
     #[serde(default)]
     pub suspend: Vec<String>,
+    /// What a copy's namespace gets before anything else.
+    pub objects: Option<String>,
 }
 
 /// What a release file says of a component.

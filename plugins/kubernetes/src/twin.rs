@@ -12,6 +12,13 @@ use crate::workload::Component;
 
 impl Component<'_> {
     pub(crate) fn status(&self, change: &Change) -> Result<Observation, Error> {
+        if !self.operation.is_live() {
+            match change {
+                Change::Discard => return self.left_of_copy(),
+                Change::Revert(_) => return self.previous_in_copy(),
+                _ => {}
+            }
+        }
         let cluster = self.cluster()?;
         let workload = &cluster.workloads[0];
         match change {
@@ -98,7 +105,7 @@ impl Batch<'_> {
     }
 }
 
-fn progress(cluster: &Cluster) -> Observation {
+pub(crate) fn progress(cluster: &Cluster) -> Observation {
     let partition = |its: &Workload| its.spec.update_strategy.rolling_update.partition;
     if cluster.workloads.iter().any(|its| partition(its) > 0) {
         return Observation::NotStarted;

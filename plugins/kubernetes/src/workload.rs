@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use vaultup_kubectl::lease::Lease;
 use vaultup_kubectl::objects::Container;
-use vaultup_kubectl::{Cluster, Kind, Kubectl, Workload, scale};
+use vaultup_kubectl::{Cluster, Kind, Kubectl, Workload, copy, scale};
 use vaultup_sdk::clock::{Wait, wait_until};
 use vaultup_sdk::{Error, Operation};
 
@@ -23,7 +24,8 @@ pub(crate) struct Component<'o> {
 
 impl<'o> Component<'o> {
     pub(crate) fn of(operation: &'o Operation<Settings>) -> Self {
-        Self { operation, kubectl: Kubectl::new(&operation.settings.access) }
+        let access = copy::access(operation, |settings| &settings.access);
+        Self { operation, kubectl: Kubectl::new(&access) }
     }
 
     /// The namespace, with the component's workload as its only one.
@@ -39,6 +41,13 @@ impl<'o> Component<'o> {
             return Err(Error::not_found(message));
         }
         Ok(cluster)
+    }
+
+    /// The workload's lock, which every machine sees.
+    pub(crate) fn lease(&self) -> Lease<'_> {
+        let workload = &self.operation.settings.workload;
+        let (kind, name) = workload.split_once('/').unwrap_or(("workload", workload));
+        Lease::of(&self.kubectl, kind, name)
     }
 
     /// The container that releases bring an image for.
@@ -80,8 +89,18 @@ impl<'o> Component<'o> {
 
     /// Sets the image of the next release; `among` is what has to change with it.
     pub(crate) fn set_image(&self, workload: &Workload, among: &Value) -> Result<(), Error> {
+        self.set_image_of(workload, self.image()?, &self.operation.next()?.version, among)
+    }
+
+    /// Sets an image, which is of this version.
+    pub(crate) fn set_image_of(
+        &self,
+        workload: &Workload,
+        image: &str,
+        version: &str,
+        among: &Value,
+    ) -> Result<(), Error> {
         let container = &self.container(workload)?.name;
-        let (image, version) = (self.image()?, &self.operation.next()?.version);
         let mut spec = json!({"template": {
             "metadata": {"annotations": {RELEASE: version}},
             "spec": {"containers": [{"name": container, "image": image}]},
@@ -113,6 +132,10 @@ impl<'o> Component<'o> {
 
     /// Suspends or resumes the CronJobs that belong to the component.
     pub(crate) fn suspend(&self, suspended: bool) -> Result<(), Error> {
+        if !self.operation.is_live() {
+            // A copy has no CronJobs.
+            return Ok(());
+        }
         let patch = format!("--patch={}", json!({"spec": {"suspend": suspended}}));
         self.operation.settings.suspend.iter().try_for_each(|job| {
             let words = ["patch", job, "--type=merge", &patch, "--field-manager=vaultup"];

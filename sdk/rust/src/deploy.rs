@@ -4,7 +4,8 @@ use crate::Error;
 use crate::bindings::deploys::exports::vaultup::plugin::deploy::Guest;
 #[doc(inline)]
 pub use crate::bindings::deploys::exports::vaultup::plugin::deploy::{
-    Change, Difference, Forecast, Instance, Inventory, Presence, Running, Severity, Traffic, Wave,
+    Change, Claim, Difference, Forecast, Instance, Inventory, Lock, Presence, Running, Severity,
+    Traffic, Wave,
 };
 use crate::bindings::imports::vaultup::plugin::types;
 use crate::operation::{Observation, Operation, Plugin, understood};
@@ -17,8 +18,22 @@ use crate::operation::{Observation, Operation, Plugin, understood};
 /// - returns when its effect is there, not when it was asked for;
 /// - has [`Deploy::status`] as its read-only twin. After a crash the host asks the twin first.
 ///
-/// `observe`, `way_back`, `preview`, `status` and `inside` change nothing: the host refuses every
-/// `change` command in them while it only checks or plans.
+/// `observe`, `way_back`, `preview`, `status`, `inside` and `lock_state` change nothing: the host
+/// refuses every `change` command in them while it only checks or plans.
+///
+/// # A lock that every machine sees
+/// The host's own lock lies in a state directory, so two machines do not see each other's. A
+/// platform that has a place for a lock (Kubernetes: a Lease) gives the host one through the four
+/// methods `lock_state`, `acquire_lock`, `renew_lock` and `release_lock`. A plugin for a platform
+/// without one writes none of them.
+///
+/// # Copies
+/// A rehearsal makes the same calls with [`crate::Target::Copy`]. The first of them is
+/// [`Deploy::revert`] to the revision that runs live, of which the copy knows nothing yet: it puts
+/// the previous release in place there, from [`Operation::previous`] and [`Operation::copied`]. The
+/// last is [`Deploy::discard`], on every path. Before a rehearsal is planned the host asks
+/// [`Deploy::status`] of [`Change::Discard`]: a plugin answers with an error if the copy could not
+/// be made where the settings say, or is somebody else's.
 pub trait Deploy: Plugin {
     /// Says what runs now. The host records it before a run, and compares with it afterwards.
     ///
@@ -119,6 +134,54 @@ pub trait Deploy: Plugin {
     fn inside(operation: &Operation<Self::Settings>) -> Result<Vec<String>, Error> {
         Err(unsupported(operation, "running commands inside"))
     }
+
+    /// Says who holds the component at the platform. Unsupported unless written.
+    ///
+    /// # Errors
+    /// If the platform cannot be asked, or what lies there is no lock.
+    fn lock_state(operation: &Operation<Self::Settings>) -> Result<Lock, Error> {
+        Err(unsupported(operation, "locks"))
+    }
+
+    /// Takes the lock if nobody else holds it, and answers it as it is afterwards: [`Lock::holder`]
+    /// tells who has it. Whoever asks under the holder's own name takes it over at once with a
+    /// higher epoch, and anybody may once it has run out; of two who ask at once only one wins.
+    /// Unsupported unless written.
+    ///
+    /// # Errors
+    /// If the platform cannot be asked or refuses. That somebody else holds it is none.
+    fn acquire_lock(operation: &Operation<Self::Settings>, claim: &Claim) -> Result<Lock, Error> {
+        let _ = claim;
+        Err(unsupported(operation, "locks"))
+    }
+
+    /// Makes the lock hold for [`Claim::seconds`] from now if the holder still has it with this
+    /// epoch, and answers it as it is afterwards. Unsupported unless written.
+    ///
+    /// # Errors
+    /// If the platform cannot be asked or refuses. That somebody else holds it is none.
+    fn renew_lock(
+        operation: &Operation<Self::Settings>,
+        claim: &Claim,
+        epoch: u64,
+    ) -> Result<Lock, Error> {
+        let _ = (claim, epoch);
+        Err(unsupported(operation, "locks"))
+    }
+
+    /// Lets go of the lock if this holder has it with this epoch; otherwise nothing is to be done.
+    /// The epoch stays. Unsupported unless written.
+    ///
+    /// # Errors
+    /// If the platform cannot be asked or refuses.
+    fn release_lock(
+        operation: &Operation<Self::Settings>,
+        holder: &str,
+        epoch: u64,
+    ) -> Result<(), Error> {
+        let _ = (holder, epoch);
+        Err(unsupported(operation, "locks"))
+    }
 }
 
 fn unsupported<Settings>(operation: &Operation<Settings>, what: &str) -> Error {
@@ -168,5 +231,17 @@ impl<P: Deploy> Guest for P {
     }
     fn inside(raw: types::Operation) -> Result<Vec<String>, types::Error> {
         Ok(<P as Deploy>::inside(&understood(raw)?)?)
+    }
+    fn lock_state(raw: types::Operation) -> Result<Lock, types::Error> {
+        Ok(<P as Deploy>::lock_state(&understood(raw)?)?)
+    }
+    fn acquire_lock(raw: types::Operation, claim: Claim) -> Result<Lock, types::Error> {
+        Ok(<P as Deploy>::acquire_lock(&understood(raw)?, &claim)?)
+    }
+    fn renew_lock(raw: types::Operation, claim: Claim, epoch: u64) -> Result<Lock, types::Error> {
+        Ok(<P as Deploy>::renew_lock(&understood(raw)?, &claim, epoch)?)
+    }
+    fn release_lock(raw: types::Operation, holder: String, epoch: u64) -> Result<(), types::Error> {
+        Ok(<P as Deploy>::release_lock(&understood(raw)?, &holder, epoch)?)
     }
 }

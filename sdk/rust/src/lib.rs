@@ -129,7 +129,9 @@ pub use deploy::Deploy;
 pub use error::{Case, Error, PLATFORM_BYTES_MAX};
 pub use health_check::HealthCheck;
 pub use migrate::Migrate;
-pub use operation::{Commands, Figure, Observation, Operation, Plugin, Release, Said, Target};
+pub use operation::{
+    Commands, Copied, Figure, Observation, Operation, Plugin, Release, Said, Target,
+};
 pub use restore::Restore;
 
 /// Makes a type the plugin of this crate, and exports the interfaces that are named: any of

@@ -43,6 +43,18 @@ pub struct Operation<Settings> {
     pub previous: Option<Release>,
     /// The release that the run leads to; absent in operations that concern no upgrade.
     pub next: Option<Release>,
+    /// What the copy is a copy of; absent if it acts on what is live.
+    pub copied: Option<Copied<Settings>>,
+}
+
+/// What a copy is a copy of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copied<Settings> {
+    /// Settings of the live component or datastore.
+    pub live: Settings,
+    /// What the stack file says otherwise for the copy, as JSON: it is in
+    /// [`Operation::settings`] already. Here it can be told what was said from what was not.
+    pub differs: serde_json::Value,
 }
 
 /// One release of the stack, as it concerns the component or datastore of the operation.
@@ -137,10 +149,18 @@ pub(crate) fn understood<Settings: DeserializeOwned>(
     raw: types::Operation,
 ) -> Result<Operation<Settings>, Error> {
     let deadline = crate::clock::begin_call(raw.deadline_ms);
-    let settings = serde_json::from_str(&raw.settings).map_err(|error| {
+    let unusable = |error: serde_json::Error| {
         Error::invalid_settings(format!("the settings of {} cannot be used", raw.subject))
             .with_platform(error.to_string())
-    })?;
+    };
+    let settings = serde_json::from_str(&raw.settings).map_err(unusable)?;
+    let copied = match &raw.copied {
+        None => None,
+        Some(copied) => Some(Copied {
+            live: serde_json::from_str(&copied.live).map_err(unusable)?,
+            differs: serde_json::from_str(&copied.differs).map_err(unusable)?,
+        }),
+    };
     Ok(Operation {
         key: raw.key,
         target: raw.target,
@@ -149,6 +169,7 @@ pub(crate) fn understood<Settings: DeserializeOwned>(
         deadline,
         previous: raw.previous.map(Release::from),
         next: raw.next.map(Release::from),
+        copied,
     })
 }
 
@@ -180,6 +201,7 @@ mod tests {
             deadline_ms: 1000,
             previous: None,
             next: None,
+            copied: None,
         }
     }
 

@@ -6,8 +6,10 @@ mod kubernetes {
     mod helm;
     mod helm_killed;
     mod helm_store;
+    mod lease;
     mod message_center;
     mod order;
+    mod rehearsal;
     mod support;
     mod vault;
     mod workload;

@@ -3,7 +3,7 @@
 use clap::Args;
 use engine::machine::{Ending, Request};
 use model::Exit;
-use runner::carry_out::take_up;
+use runner::carry_out::{Carrier, take_up};
 
 use crate::arguments::{Global, ProjectArguments};
 use crate::commands::run::to_its_end;
@@ -35,17 +35,21 @@ pub(crate) fn execute(
         let project = project(global, &arguments.project)?;
         let (platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;
         let mut carrier = take_up(platform, vault).await?;
-        match carrier.machine().ending() {
-            Some(Ending::Held(_)) => carrier.ask(Request::GoOn)?,
-            Some(_) => {
-                return Err(runner::Error::NothingToResume {
-                    what: "resume",
-                    why: format!("run {} is {}", carrier.run(), carrier.machine().state()),
-                }
-                .into());
-            }
-            None => {}
+        if let Err(refused) = go_on(&mut carrier) {
+            carrier.give_up().await;
+            return Err(refused.into());
         }
         to_its_end(carrier).await
     })
+}
+
+fn go_on(carrier: &mut Carrier) -> Result<(), runner::Error> {
+    match carrier.machine().ending() {
+        Some(Ending::Held(_)) => carrier.ask(Request::GoOn),
+        Some(_) => Err(runner::Error::NothingToResume {
+            what: "resume",
+            why: format!("run {} is {}", carrier.run(), carrier.machine().state()),
+        }),
+        None => Ok(()),
+    }
 }

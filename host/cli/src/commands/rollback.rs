@@ -3,7 +3,7 @@
 use clap::Args;
 use engine::machine::Request;
 use model::Exit;
-use runner::carry_out::take_up;
+use runner::carry_out::{Carrier, take_up};
 
 use crate::arguments::{Global, ProjectArguments};
 use crate::commands::run::to_its_end;
@@ -43,8 +43,15 @@ pub(crate) fn execute(
         let project = project(global, &arguments.project)?;
         let (platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;
         let mut carrier = take_up(platform, vault).await?;
-        carrier.settle().await?;
-        carrier.ask(Request::RollBack { accept_loss: arguments.accept_loss })?;
+        if let Err(refused) = turn_round(&mut carrier, arguments.accept_loss).await {
+            carrier.give_up().await;
+            return Err(refused.into());
+        }
         to_its_end(carrier).await
     })
+}
+
+async fn turn_round(carrier: &mut Carrier, accept_loss: bool) -> Result<(), runner::Error> {
+    carrier.settle().await?;
+    carrier.ask(Request::RollBack { accept_loss })
 }

@@ -48,13 +48,24 @@ pub(crate) fn execute(
         let machinery = gather(Screen::new(shell))?;
         require_free(&machinery, &project.stack.name)?;
         let (mut platform, vault) = open(machinery, project, shell).await?;
+        platform.require_unlocked().await?;
         let plan = match (&arguments.plan, &arguments.to) {
             (Some(path), _) => {
                 let plan = read_plan(path)?;
                 platform.still_fits(&plan).await?;
                 plan
             }
-            (None, to) => platform.plan(to.as_deref().unwrap_or_default(), Intent::Upgrade).await?,
+            (None, to) => {
+                let planned = platform.plan(to.as_deref().unwrap_or_default(), Intent::Upgrade);
+                match planned.await {
+                    Ok(plan) => plan,
+                    Err(obstacle) => {
+                        // Somebody may have begun meanwhile: that explains what was seen.
+                        platform.require_unlocked().await?;
+                        return Err(obstacle.into());
+                    }
+                }
+            }
         };
         to_its_end(begin(platform, vault, plan).await?).await
     })

@@ -13,7 +13,7 @@ use vault::{BackupSet, DatastoreRecord, Demand, ProofRecord, Proven, Recheck, Se
 
 use super::{Trouble, Worker, call_failed, failed};
 use crate::error::{Error, failures};
-use crate::platform::Call;
+use crate::operation::Call;
 
 /// Every datastore of a plan has a backup of this run that is proven as well as it must be.
 ///

@@ -10,7 +10,8 @@ use vault::Vault;
 use super::{Trouble, Worker, error_of};
 use crate::error::{Error, failures};
 use crate::health::Patience;
-use crate::platform::{Platform, Releases};
+use crate::operation::Releases;
+use crate::platform::Platform;
 
 /// One thing that must be so before a run.
 #[derive(Clone, Debug, Serialize)]

@@ -4,7 +4,7 @@ use engine::act::{Answer, Failure};
 use engine::machine::Effect;
 use model::Name;
 use model::contract::{DeployChange, Observation, PluginError};
-use sandbox::{Artifacts, CallError};
+use sandbox::CallError;
 
 use super::{ProvenSet, Trouble, Worker, call_failed, not_known};
 use crate::error::failures;
@@ -27,7 +27,7 @@ impl Worker {
         let key = self.key(effect);
         let operation = self.platform.operation(&self.call(effect, name, &key))?;
         let plugin = self.platform.plugin(name)?;
-        let session = self.changing(Artifacts::None);
+        let (session, _uncancelled) = self.session_for(&effect.step);
         let (session, operation) = (&session, &operation);
         let done = match &change {
             DeployChange::Prefetch => plugin.deploy_prefetch(session, operation).await,

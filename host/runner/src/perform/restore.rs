@@ -89,7 +89,7 @@ impl Worker {
     async fn discard(&self, effect: &Effect, name: &Name) -> Result<Answer, Trouble> {
         let key = self.key(effect);
         let operation = self.platform.operation(&self.call(effect, name, &key))?;
-        let session = self.changing(Artifacts::None);
+        let (session, _uncancelled) = self.session_for(&effect.step);
         let discarded = self.platform.plugin(name)?.restore_discard(&session, &operation).await;
         discarded.map_err(|error| {
             let message = format!("what was set aside of {name} could not be removed");

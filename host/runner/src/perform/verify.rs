@@ -7,7 +7,7 @@ use model::Name;
 use super::{Trouble, Worker};
 use crate::error::failures;
 use crate::health::Patience;
-use crate::platform::Releases;
+use crate::operation::Releases;
 
 impl Worker {
     /// Waits until a component is well, at a version if it is known which.

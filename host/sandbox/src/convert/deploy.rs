@@ -1,8 +1,8 @@
 //! The records of `deploy`.
 
 use model::contract::{
-    DeployChange, Difference, Instance, Presence, Preview, Running, Severity, Traffic, Wave,
-    WayBack,
+    DeployChange, Difference, Instance, LockClaim, PlatformLock, Presence, Preview, Running,
+    Severity, Traffic, Wave, WayBack,
 };
 
 use super::{FromAnswer, Reader, Unusable};
@@ -74,6 +74,24 @@ impl FromAnswer<wit::Difference> for Difference {
             },
         })
     }
+}
+
+impl FromAnswer<wit::Lock> for PlatformLock {
+    fn from_answer(answer: wit::Lock, reader: &Reader<'_>) -> Result<Self, Unusable> {
+        Ok(Self {
+            place: reader.short(&answer.place),
+            holder: answer.holder.map(|text| reader.short(&text)),
+            owner: reader.short(&answer.owner),
+            since_ms: answer.since_ms,
+            epoch: answer.epoch,
+            seconds_left: answer.seconds_left,
+            before: answer.before.map(|text| reader.short(&text)),
+        })
+    }
+}
+
+pub(crate) fn claim(claim: &LockClaim) -> wit::Claim {
+    wit::Claim { holder: claim.holder.clone(), owner: claim.owner.clone(), seconds: claim.seconds }
 }
 
 /// Which change the read-only twin is asked about.

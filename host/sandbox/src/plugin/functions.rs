@@ -1,8 +1,9 @@
 //! One method for every function of the contract, named `<interface>_<function>`.
 
 use model::contract::{
-    DeployChange, Estimate, Figure, Interface, Measurement, MigrateRequest, Observation, Operation,
-    Pending, Presence, Preview, Proof, ProofLevel, Running, Schema, Taken, Watch, Wave, WayBack,
+    DeployChange, Estimate, Figure, Interface, LockClaim, Measurement, MigrateRequest, Observation,
+    Operation, Pending, PlatformLock, Presence, Preview, Proof, ProofLevel, Running, Schema, Taken,
+    Watch, Wave, WayBack,
 };
 use serde_json::Value;
 
@@ -121,6 +122,36 @@ functions! {
     Discards Deploy deploy "deploy.discard"
     pub fn deploy_discard() -> ()
     = |guest, store, told| guest.vaultup_plugin_deploy().call_discard(store, told);
+
+    /// Who holds the component at the platform.
+    Reads Deploy deploy "deploy.lock-state"
+    pub fn deploy_lock_state() -> PlatformLock
+    = |guest, store, told| guest.vaultup_plugin_deploy().call_lock_state(store, told);
+
+    /// Takes the component's lock at the platform if nobody else holds it.
+    Changes Deploy deploy "deploy.acquire-lock"
+    pub fn deploy_acquire_lock(claim: &LockClaim) -> PlatformLock
+    = |guest, store, told| {
+        let claim = convert::deploy::claim(claim);
+        async move { guest.vaultup_plugin_deploy().call_acquire_lock(store, told, &claim).await }
+    };
+
+    /// Makes the lock hold for longer, if it is still held with this epoch.
+    Changes Deploy deploy "deploy.renew-lock"
+    pub fn deploy_renew_lock(claim: &LockClaim, epoch: u64) -> PlatformLock
+    = |guest, store, told| {
+        let claim = convert::deploy::claim(claim);
+        async move {
+            guest.vaultup_plugin_deploy().call_renew_lock(store, told, &claim, epoch).await
+        }
+    };
+
+    /// Lets go of the lock, if it is still held with this epoch.
+    Changes Deploy deploy "deploy.release-lock"
+    pub fn deploy_release_lock(holder: &str, epoch: u64) -> ()
+    = |guest, store, told| {
+        guest.vaultup_plugin_deploy().call_release_lock(store, told, holder, epoch)
+    };
 
     /// As [`Plugin::deploy_inside`], not yet compared with what was granted.
     Reads Deploy deploy "deploy.inside"

@@ -1,6 +1,8 @@
 //! What the host refuses without touching the guest, and how errors speak.
 
-use model::contract::{Interface, MigrateRequest, PluginError, Presence, ProofLevel, Target, Wave};
+use model::contract::{
+    Interface, LockClaim, MigrateRequest, PluginError, Presence, ProofLevel, Target, Wave,
+};
 use model::problem::{Exit, Problem};
 use sandbox::{CallError, Plugin, RestoreStage, Session};
 use serde_json::json;
@@ -30,10 +32,34 @@ async fn nothing_that_changes_is_called_while_only_reading_is_allowed() {
     let revert = plugin.deploy_revert(session, operation, "1", Presence::Stopped).await;
     assert_refused(&place, "revert", revert).await;
     assert_refused(&place, "discard", plugin.deploy_discard(session, operation).await).await;
+    let claim = &LockClaim { holder: "a.1".to_owned(), owner: "a".to_owned(), seconds: 60 };
+    let acquire = plugin.deploy_acquire_lock(session, operation, claim).await;
+    assert_refused(&place, "acquire", acquire.map(drop)).await;
+    let renew = plugin.deploy_renew_lock(session, operation, claim, 1).await;
+    assert_refused(&place, "renew", renew.map(drop)).await;
+    let release = plugin.deploy_release_lock(session, operation, "a.1", 1).await;
+    assert_refused(&place, "release", release).await;
     assert_refused(&place, "take", plugin.backup_take(session, operation).await.map(drop)).await;
     let prove = plugin.backup_prove(session, operation, ProofLevel::Exists, state).await;
     assert_refused(&place, "prove", prove.map(drop)).await;
     assert_refused(&place, "clean", plugin.backup_clean(session, operation).await).await;
+}
+
+/// A plugin of which nothing is written about locks has none, and the host does without.
+#[tokio::test]
+async fn a_plugin_without_locks_says_so() {
+    let place = Place::changing();
+    let (plugin, session, operation) = (evil(), &place.session, &place.operation("none"));
+    let claim = &LockClaim { holder: "a.1".to_owned(), owner: "a".to_owned(), seconds: 60 };
+    let errors = [
+        plugin.deploy_lock_state(session, operation).await.map(drop).unwrap_err(),
+        plugin.deploy_acquire_lock(session, operation, claim).await.map(drop).unwrap_err(),
+        plugin.deploy_renew_lock(session, operation, claim, 1).await.map(drop).unwrap_err(),
+        plugin.deploy_release_lock(session, operation, "a.1", 1).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(error.plugin_error(), Some(PluginError::Unsupported(_))), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -242,5 +242,6 @@ pub(crate) fn operation(settings: Value) -> Operation {
         deadline_ms: 60_000,
         previous: Some(release("1.0.0")),
         next: Some(release("2.0.0")),
+        copied: None,
     }
 }

@@ -219,6 +219,7 @@ impl Machine {
             deadline: Deadline::after(OPERATION),
             previous: None,
             next: None,
+            copied: None,
         }
     }
 
