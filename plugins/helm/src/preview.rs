@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use vaultup_kubectl::{Cluster, Kind, Limits, fields, manifest};
+use vaultup_kubectl::{Cluster, Kind, Limits, fields, manifest, version};
 use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 
@@ -35,6 +35,7 @@ impl Release<'_> {
     /// What the next release would change.
     pub(crate) fn forecast(&self) -> Result<Forecast, Error> {
         self.is_four()?;
+        version::check()?;
         let source = self.source()?;
         let chart = self.chart(&source)?;
         self.check_chart(&source, &chart)?;

@@ -123,6 +123,7 @@ fn answer_as_kubectl(call: &Call) -> Reply {
         "get" if call.arguments[1] == "events" => Reply::output(r#"{"items": []}"#),
         "get" if call.arguments[1].starts_with("horizontal") => Reply::output(r#"{"items": []}"#),
         "get" => Reply::output(""),
+        "version" => Reply::output(r#"{"clientVersion": {"gitVersion": "v1.34.5"}}"#),
         "auth" if call.arguments[2] == "--list" => Reply::output("*.*  []  []  [*]\n"),
         "auth" => Reply::output("yes\n"),
         "config" => {

@@ -11,8 +11,6 @@ use vaultup_sdk::{Case, Error, cancel, clock, log};
 use crate::history::History;
 use crate::release::{KEY_LABEL, Release};
 
-/// Time that helm has less than the operation, so that it can say itself that it gave up.
-const MARGIN: Duration = Duration::from_secs(3);
 /// Between two questions whether helm has ended: nobody waits longer than this for nothing.
 const ENDED_INTERVAL: Duration = Duration::from_millis(50);
 /// helm takes whole seconds, and one at least.
@@ -115,8 +113,8 @@ impl Release<'_> {
     }
 
     fn limits(&self) -> Vec<String> {
-        let left = self.operation.deadline.time_left().saturating_sub(MARGIN);
-        let seconds = left.as_secs().max(TIMEOUT_MIN);
+        // Less than the operation has, so that helm can say itself that it gave up.
+        let seconds = follow::patience(self.operation.deadline).as_secs().max(TIMEOUT_MIN);
         let history = self.operation.settings.history_max();
         vec![
             format!("--history-max={history}"),

@@ -13,6 +13,11 @@ use crate::rollout::{self, Rollout};
 
 /// Between two looks at the cluster: news of a pod is at most this old, and a look more.
 pub const INTERVAL: Duration = Duration::from_millis(700);
+/// The share of an operation's time that is kept for finding out why something did not come: one
+/// fifth, within limits. A machine under load needs seconds for a look.
+const MARGIN_SHARE: u32 = 5;
+const MARGIN_MIN: Duration = Duration::from_secs(3);
+const MARGIN_MAX: Duration = Duration::from_secs(30);
 /// The most pods of which an error tells; more of the same only hide the first.
 const PODS_TOLD_MAX: usize = 3;
 
@@ -67,6 +72,13 @@ impl News {
     }
 }
 
+/// The time that is waited for something, so that enough is left to find out why it did not come.
+#[must_use]
+pub fn patience(deadline: Deadline) -> Duration {
+    let left = deadline.time_left();
+    left.saturating_sub((left / MARGIN_SHARE).clamp(MARGIN_MIN, MARGIN_MAX))
+}
+
 /// Looks until every workload is complete. What cannot be asked for a moment is asked again.
 ///
 /// # Errors
@@ -77,7 +89,7 @@ pub fn until_complete(
     mut look: impl FnMut() -> Result<Cluster, Error>,
 ) -> Result<(), Error> {
     let mut news = News::default();
-    let waited = wait_until(deadline, INTERVAL, || {
+    let waited = wait_until(Deadline::after(patience(deadline)), INTERVAL, || {
         let cluster = match look() {
             Err(error) if error.case() == &Case::Unreachable => {
                 return Ok(Wait::NotYet(error.message().to_owned()));
@@ -146,26 +158,41 @@ pub fn reasons_of<'p>(kubectl: &Kubectl, pods: impl Iterator<Item = &'p Pod>) ->
     told.map(|(pod, reason)| reason::with_log(kubectl, pod, reason)).collect()
 }
 
-/// An error with the reasons of the pods in place of the platform's words.
+/// An error with the reasons of the pods behind the platform's words. What did not come in time,
+/// and of which it can be seen why, has failed.
 #[must_use]
 pub fn with_reasons(kubectl: &Kubectl, error: Error, looked: Result<Cluster, Error>) -> Error {
     let Ok(cluster) = looked else { return error };
+    let error = match error.case() {
+        Case::TimedOut => Error::failed(error.message()).with_platform(error.platform()),
+        _ => error,
+    };
     let reasons = reasons(kubectl, &cluster);
     let words = [error.platform().to_owned(), reasons.join("\n")];
     let words = words.into_iter().filter(|words| !words.is_empty());
     error.with_platform(words.collect::<Vec<_>>().join("\n"))
 }
 
-/// Workloads of which there are fewer pods than are wanted.
+/// What a Deployment says of itself when the cluster makes no pods of it.
+fn failing(workload: &Workload) -> Option<&str> {
+    let mut conditions = workload.status.conditions.iter();
+    let its = conditions.find(|its| its.kind == "ReplicaFailure" && its.status == "True")?;
+    Some(&its.message)
+}
+
+/// Workloads of which there are fewer pods than are wanted, or of which none can be made.
 fn short(cluster: &Cluster) -> impl Iterator<Item = &Workload> {
     cluster.workloads.iter().filter(|workload| {
+        if failing(workload).is_some() {
+            return true;
+        }
         let pods = cluster.pods_of(&workload.metadata).filter(|pod| !pod.is_over());
         pods.count() < usize::try_from(workload.wanted()).unwrap_or(usize::MAX)
     })
 }
 
 fn not_made(workload: &Workload, warnings: &Warnings) -> Option<String> {
-    let text = warnings.creation(&workload.metadata.name)?;
+    let text = failing(workload).or_else(|| warnings.creation(&workload.metadata.name))?;
     Some(format!("{workload} gets no pod: {text}"))
 }
 

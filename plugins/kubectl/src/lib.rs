@@ -15,6 +15,7 @@
 //! - [`rights`]: rights that are missing, and the Role that would give them
 //! - [`limits`]: autoscalers and disruption budgets
 //! - [`selector`]: which pods an object means (pure)
+//! - [`version`]: which versions of kubectl are understood
 //!
 //! # Invariants
 //! - A command that only reads carries nothing but names and texts of the operator's.
@@ -37,6 +38,7 @@ pub mod rights;
 pub mod rollout;
 pub mod scale;
 pub mod selector;
+pub mod version;
 
 pub use access::{Access, Kubectl};
 pub use limits::Limits;

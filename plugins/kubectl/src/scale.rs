@@ -15,6 +15,9 @@ pub const FIELD_MANAGER: &str = "vaultup";
 /// Label that no node has: what selects it runs nowhere.
 pub const NO_NODE: &str = "vaultup.dev/stopped";
 
+/// How often the places of fields are looked up anew before it is given up.
+const ATTEMPTS_MAX: u32 = 20;
+
 /// Takes every workload to no instance. Does not wait.
 ///
 /// # Errors
@@ -79,6 +82,24 @@ pub fn forget(kubectl: &Kubectl, workload: &Workload) -> Result<(), Error> {
 /// # Errors
 /// If the cluster refuses it.
 pub fn disown(kubectl: &Kubectl, workload: &Workload) -> Result<(), Error> {
+    let mut attempts = 1;
+    loop {
+        match disown_once(kubectl, workload) {
+            // The cluster itself moves the places between look and change whenever a pod's state
+            // changes. Then the test in the patch does not hold, nothing happens, and the places
+            // are looked up again.
+            Err(error) if has_moved(&error) && attempts < ATTEMPTS_MAX => attempts += 1,
+            done => return done,
+        }
+    }
+}
+
+fn has_moved(error: &Error) -> bool {
+    let words = error.platform();
+    words.contains("the server rejected our request") || words.contains("test failed")
+}
+
+fn disown_once(kubectl: &Kubectl, workload: &Workload) -> Result<(), Error> {
     let reference = workload.reference();
     let words = ["get", &reference, "--show-managed-fields", "--output=json"];
     let seen: Value = kubectl.json(&words)?;
@@ -192,6 +213,36 @@ mod tests {
         assert!(calls[1].contains("patch deployment/b") && calls[1].contains(r#""replicas":2"#));
         start(&kubectl(), &cluster(json!([deployment("a", 0, None)])), 4).unwrap();
         assert!(patches(&machine)[0].contains(r#""replicas":4"#));
+    }
+
+    #[test]
+    fn fields_that_move_between_look_and_change_are_looked_up_again_and_not_for_ever() {
+        let machine = Machine::new().install();
+        let refused = std::cell::Cell::new(0);
+        machine.answer("kubectl", move |call| match call.arguments[0].as_str() {
+            "get" => Reply::output(
+                json!({"metadata": {"managedFields": [
+                    {"manager": "vaultup", "operation": "Update"}]}})
+                .to_string(),
+            ),
+            _ if refused.replace(refused.get() + 1) % 3 < 2 => Reply::exit(1).with_errors(
+                "The request is invalid: the server rejected our request due to an error",
+            ),
+            _ => Reply::output("patched"),
+        });
+        let workload = cluster(json!([deployment("a", 0, None)])).workloads.remove(0);
+        disown(&kubectl(), &workload).unwrap();
+        assert_eq!(machine.take_calls().len(), 6);
+        machine.answer("kubectl", |call| match call.arguments[0].as_str() {
+            "get" => Reply::output(
+                json!({"metadata": {"managedFields": [
+                    {"manager": "vaultup", "operation": "Update"}]}})
+                .to_string(),
+            ),
+            _ => Reply::exit(1).with_errors("the server rejected our request"),
+        });
+        disown(&kubectl(), &workload).unwrap_err();
+        assert_eq!(machine.take_calls().len(), 2 * ATTEMPTS_MAX as usize);
     }
 
     #[test]

@@ -62,7 +62,10 @@ mod tests {
     fn labels_and_expressions_must_all_hold() {
         let labels = BTreeMap::from([("app".to_owned(), "shop".to_owned())]);
         let means = |selector| serde_json::from_value::<Selector>(selector).unwrap().means(&labels);
-        let expression = |operator: &str, values: &[&str]| json!({"matchExpressions": [{"key": "app", "operator": operator, "values": values}]});
+        let expression = |operator: &str, values: &[&str]| {
+            let its = json!({"key": "app", "operator": operator, "values": values});
+            json!({"matchExpressions": [its]})
+        };
         assert!(means(json!({})));
         assert!(means(json!({"matchLabels": {"app": "shop"}})));
         assert!(!means(json!({"matchLabels": {"app": "shop", "tier": "web"}})));

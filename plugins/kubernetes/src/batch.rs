@@ -9,7 +9,7 @@
 //! one. On the way back it is removed, and what ran before is not run again.
 
 use serde_json::{Value, json};
-use vaultup_kubectl::{Cluster, Kubectl, digest, follow};
+use vaultup_kubectl::{Cluster, Kubectl, digest, follow, version};
 use vaultup_sdk::clock::{Wait, wait_until};
 use vaultup_sdk::deploy::{Difference, Forecast, Inventory, Presence, Running, Severity, Traffic};
 use vaultup_sdk::{Case, Error, Operation, log};
@@ -103,6 +103,7 @@ impl<'o> Batch<'o> {
     }
 
     pub(crate) fn forecast(&self) -> Result<Forecast, Error> {
+        version::check()?;
         let current = self.current()?;
         let (before, image) = (self.image_of(&current)?, self.image()?);
         let workload = &self.operation.settings.workload;

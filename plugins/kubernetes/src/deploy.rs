@@ -5,7 +5,7 @@ use vaultup_kubectl::objects::Pod;
 use vaultup_kubectl::reason::{self, Warnings};
 use vaultup_kubectl::rollout::{self, Rollout};
 use vaultup_kubectl::{Cluster, Kind, Workload, digest, follow, scale};
-use vaultup_sdk::clock::{Wait, wait_until};
+use vaultup_sdk::clock::{Deadline, Wait, wait_until};
 use vaultup_sdk::deploy::{
     Change, Claim, Forecast, Instance, Inventory, Lock, Presence, Running, Traffic, Wave,
 };
@@ -289,7 +289,8 @@ impl Component<'_> {
     /// Waits until the pods of a wave are ready; its Deployment is paused.
     fn until_wave_is_ready(&self, wave: Wave) -> Result<(), Error> {
         let mut news = follow::News::default();
-        let waited = wait_until(self.operation.deadline, follow::INTERVAL, || {
+        let deadline = Deadline::after(follow::patience(self.operation.deadline));
+        let waited = wait_until(deadline, follow::INTERVAL, || {
             let cluster = self.cluster()?;
             let workload = &cluster.workloads[0];
             if serves(workload, wave) {

@@ -86,7 +86,7 @@ pub(crate) fn run_to_its_end(
         Err(error) => return Err(error),
     }
     let mut news = follow::News::default();
-    let waited = wait_until(deadline, INTERVAL, || {
+    let waited = wait_until(Deadline::after(follow::patience(deadline)), INTERVAL, || {
         let cluster = match Cluster::look(kubectl) {
             Err(error) if error.case() == &Case::Unreachable => {
                 return Ok(Wait::NotYet(error.message().to_owned()));

@@ -29,8 +29,8 @@
 //!
 //! # Jobs and CronJobs
 //! A CronJob is suspended while it is changed or held, its running Jobs are waited for, and it is
-//! resumed as it was; its way back is the image that it had. The Job that `workload` names is what a
-//! release's Job is made from: that runs once, and is removed on the way back.
+//! resumed as it was; its way back is the image that it had. The Job that `workload` names is what
+//! a release's Job is made from: that runs once, and is removed on the way back.
 //!
 //! # What limits it
 //! Autoscalers own the number of instances: they sleep while a workload is stopped at none, and the

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 use vaultup_kubectl::rollout::Rollout;
-use vaultup_kubectl::{Kind, Kubectl, Limits, access, lease, limits, rights, rollout};
+use vaultup_kubectl::{
+    Kind, Kubectl, Limits, access, lease, limits, rights, rollout, version,
+};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::Exit;
 use vaultup_sdk::{Error, log};
@@ -31,6 +33,7 @@ const DIFFERS: i32 = 1;
 
 impl Component<'_> {
     pub(crate) fn forecast(&self) -> Result<Forecast, Error> {
+        version::check()?;
         let cluster = self.cluster()?;
         let workload = &cluster.workloads[0];
         let reference = workload.reference();

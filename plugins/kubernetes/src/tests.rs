@@ -85,6 +85,7 @@ fn answer(call: &Call, live: &RefCell<Value>, jobs: &RefCell<Vec<Value>>) -> Rep
         ("config", _) => {
             Reply::output(r#"{"clusters": [{"cluster": {"server": "https://127.0.0.1"}}]}"#)
         }
+        ("version", _) => Reply::output(r#"{"clientVersion": {"gitVersion": "v1.34.5"}}"#),
         ("auth", _) => Reply::output("*.*  []  []  [*]\n"),
         ("patch", _) => {
             let patch = call.arguments.iter().find_map(|word| word.strip_prefix("--patch="));

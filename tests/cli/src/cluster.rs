@@ -314,7 +314,7 @@ impl Drop for Namespace {
         // gone already.
         let mut delete =
             self.program("kubectl", &["delete", "namespace", &self.name, "--wait=false"]);
-        let _ = delete.current_dir("/").stdout(Stdio::null()).status();
+        let _ = delete.current_dir("/").stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
 

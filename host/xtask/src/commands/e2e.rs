@@ -14,6 +14,10 @@ use crate::screen;
 use crate::tally::{self, Tally};
 use crate::workspace::Workspace;
 
+/// Tests on the cluster at once. They mostly wait for pods, each in a namespace of its own; the node
+/// has room for 60 pods.
+const ON_KUBERNETES_AT_ONCE: &str = "5";
+
 /// The suites that need nothing but this machine.
 const ON_THIS_MACHINE: [&str; 3] = ["host", "restore", "live"];
 
@@ -79,7 +83,8 @@ pub(crate) fn on_this_machine(workspace: &Workspace) -> Result<Tally> {
 /// Starts a cluster for the suite; it is stopped whatever becomes of the tests.
 fn on_kubernetes(workspace: &Workspace) -> Result<Tally> {
     let cluster = screen::step("cluster", || stage::Cluster::start(&workspace.root))?;
-    test_program(workspace, "kubernetes", Some(cluster.variable()))
+    let threads = ["--", "--test-threads", ON_KUBERNETES_AT_ONCE];
+    test_program_with(workspace, "kubernetes", Some(cluster.variable()), &threads)
 }
 
 fn select(arguments: &[String]) -> Result<Vec<&'static Suite>> {
@@ -99,9 +104,18 @@ fn test_program(
     name: &str,
     variable: Option<(&str, OsString)>,
 ) -> Result<Tally> {
+    test_program_with(workspace, name, variable, &[])
+}
+
+fn test_program_with(
+    workspace: &Workspace,
+    name: &str,
+    variable: Option<(&str, OsString)>,
+    more: &[&str],
+) -> Result<Tally> {
     let mut command = workspace.cargo();
     command.envs(variable);
-    command.args(["test", "--workspace", "--no-fail-fast", "--test", name]);
+    command.args(["test", "--workspace", "--no-fail-fast", "--test", name]).args(more);
     tally::run(&mut command, &workspace.scratch("e2e"))
 }
 

@@ -120,9 +120,9 @@ fn bad_input_is_refused_with_code_state_and_next_step_and_nothing_changes() {
         ("2.0.0", &["release=shop", chart, "namespace=other"], "no release `shop`"),
         ("2.0.0", &["release=shop", chart, &scope, "context=nope"], "does not exist"),
         ("2.0.0", &[&long, chart, &scope], "53"),
-        ("2.0.0", &["release=shop", chart, &scope, "values=list.yaml"], "cannot unmarshal"),
-        ("2.0.0", &["release=shop", chart, &scope, "values=none.yaml"], "none.yaml"),
-        ("2.0.0", &["release=shop", chart, &scope, "values=wrong.yaml"], "Deployment/shop"),
+        ("2.0.0", &["release=shop", chart, &scope, r#"values=["list.yaml"]"#], "cannot unmarshal"),
+        ("2.0.0", &["release=shop", chart, &scope, r#"values=["none.yaml"]"#], "none.yaml"),
+        ("2.0.0", &["release=shop", chart, &scope, r#"values=["wrong.yaml"]"#], "Deployment/shop"),
         (BAD, &["release=shop", "chart=./charts/2.0.1-bad", &scope], "no matches for kind"),
         ("2.0.0", &["release=shop", "chart=oci://127.0.0.1:9/shop", &scope], "there is no chart"),
     ];

@@ -1,10 +1,9 @@
-//! helm releases while vaultup, helm or the cluster itself is killed or gone, or somebody else is at
-//! work.
+//! helm releases while vaultup or helm is killed, the cluster is gone, or somebody else is at work.
 
 use std::time::Duration;
 
 use super::helm::shop;
-use super::support::{Gate, WITHIN, expect, is_pending, kill_helm, statuses, until};
+use super::support::{Gate, WITHIN, begun, expect, is_pending, kill_helm, statuses, until};
 
 #[test]
 fn vaultup_and_helm_killed_in_the_middle_are_resumed_to_the_end() {
@@ -12,7 +11,7 @@ fn vaultup_and_helm_killed_in_the_middle_are_resumed_to_the_end() {
     let slow = "2.0.1-slow";
     let entry = format!("[components.shop]\nchart = \"charts/{slow}\"\n");
     namespace.chart(slow, &entry).unwrap();
-    let mut child = namespace.command(&["run", "--to", slow]).spawn().unwrap();
+    let mut child = begun(namespace.command(&["run", "--to", slow]));
     until("helm began", || {
         assert!(child.try_wait().unwrap().is_none(), "it ended before helm began");
         is_pending(&namespace, "shop")
@@ -30,7 +29,7 @@ fn another_helm_at_work_is_not_disturbed() {
     let (namespace, _folder) = shop(WITHIN);
     let words =
         ["upgrade", "shop", "charts/2.0.0", "--set=hook.enabled=true", "--set=hook.sleep=8s"];
-    let mut other = namespace.program("helm", &words).spawn().unwrap();
+    let mut other = begun(namespace.program("helm", &words));
     until("the other helm began", || {
         assert!(other.try_wait().unwrap().is_none(), "helm ended early");
         is_pending(&namespace, "shop")
@@ -44,7 +43,7 @@ fn another_helm_at_work_is_not_disturbed() {
 fn a_cluster_that_is_gone_in_the_middle_and_comes_back_is_no_reason_to_guess() {
     let (namespace, _folder) = shop(WITHIN);
     let gate = Gate::before(&namespace);
-    let mut child = gate.command(&namespace, &["run", "--to", "2.0.0"]).spawn().unwrap();
+    let mut child = begun(gate.command(&namespace, &["run", "--to", "2.0.0"]));
     until("helm began", || {
         assert!(child.try_wait().unwrap().is_none(), "it ended before helm began");
         is_pending(&namespace, "shop")
@@ -100,7 +99,7 @@ fn helm_killed_at_ten_moments_leaves_nothing_pending() {
             Some("localhost/app:1.0.0") => ("1.0.0", "2.0.0"),
             _ => ("2.0.0", "1.0.0"),
         };
-        let mut child = namespace.command(&["run", "--to", to]).spawn().unwrap();
+        let mut child = begun(namespace.command(&["run", "--to", to]));
         until("helm began, or vaultup ended", || {
             is_pending(&namespace, "shop") || child.try_wait().unwrap().is_some()
         });

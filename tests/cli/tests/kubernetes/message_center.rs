@@ -6,7 +6,9 @@ use std::fs;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{WITHIN, WITHIN_SHORT, expect, in_order, namespace, until, write_store};
+use super::support::{
+    WITHIN, WITHIN_SHORT, begun, expect, in_order, namespace, until, write_store,
+};
 
 const OBJECTS: &str = "apiVersion: v1
 kind: ConfigMap
@@ -80,7 +82,7 @@ fn center(within: &str, sleep: &str) -> (Namespace, TempDir) {
         )
     };
     let audit = "\"-expect\", \":0}\", \"http://127.0.0.1:8080/api/diagnostics/audit\"";
-    let version = "\"-expect\", \"${release.version}\", \"http://127.0.0.1:8080/version\"";
+    let version = "\"http://127.0.0.1:8080/version\"";
     let stack = format!(
         "format = 1\n[stack]\nname = \"center\"\nreleases = \"releases\"\n\
          [components.core-admin]\nplugin = \"kubernetes\"\nneeds = [\"mongo\"]\n\
@@ -207,7 +209,7 @@ fn a_cron_job_is_suspended_for_the_run_and_resumed_on_every_path_t7_t9() {
     namespace.kubectl(&["create", "job", "running", "--from=cronjob/digest"]).unwrap();
     let active = ["get", "job/running", "--output=jsonpath={.status.active}"];
     until("the Job runs", || namespace.kubectl(&active).unwrap().trim() == "1");
-    let mut child = namespace.command(&["run", "--to", "3.0.0"]).spawn().unwrap();
+    let mut child = begun(namespace.command(&["run", "--to", "3.0.0"]));
     until("the CronJob is suspended", || {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before");
         of_the_cron_job(&namespace, ".spec.suspend") == "true"

@@ -2,7 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -37,15 +37,20 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Begins a command that nobody listens to.
+pub(crate) fn begun(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
 /// Statuses of a helm release's revisions, oldest first: `1 superseded`.
 pub(crate) fn statuses(namespace: &Namespace, release: &str) -> Vec<String> {
     let history = namespace.history(release).unwrap();
     history.into_iter().map(|(revision, status, _)| format!("{revision} {status}")).collect()
 }
 
-/// Whether a helm has begun and not ended.
+/// Whether a helm has begun and not ended: an older revision that a killed one left stays pending.
 pub(crate) fn is_pending(namespace: &Namespace, release: &str) -> bool {
-    statuses(namespace, release).iter().any(|status| status.ends_with("pending-upgrade"))
+    statuses(namespace, release).pop().is_some_and(|status| status.ends_with("pending-upgrade"))
 }
 
 /// The words must stand in what was shown, in this order.
@@ -70,7 +75,8 @@ pub(crate) fn kill_helm(namespace: &Namespace) {
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let arguments = String::from_utf8_lossy(&arguments).into_owned();
-        if arguments.contains("helm\0upgrade") && arguments.contains(&flag) {
+        let is_upgrade = arguments.contains("helm\0upgrade") && !arguments.contains("--dry-run");
+        if is_upgrade && arguments.contains(&flag) {
             let id = entry.file_name().into_string().unwrap();
             Command::new("kill").args(["-9", &id]).status().unwrap();
         }

@@ -153,12 +153,13 @@ fn after_a_migration_consent_leads_back_with_the_ledger_restored_first_r28_r36_r
     let held = expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 4);
     assert!(held.contains("rollback --accept-loss"), "{held}");
     // Stopped before the backup, which is before the migration.
-    in_order(&held, &["policy", "before the upgrade", "policy, wave 1 of 1"]);
+    let before = ["policy, all instances stopped", "back up   ledger", "policy, wave 1 of 1"];
+    in_order(&held, &before);
     let shown = expect(&namespace.vaultup(&["rollback", "--accept-loss"]).unwrap(), 3);
-    let staged = "policy at revision 1, not started yet";
+    let restored = ["at revision 1, not started yet", "into an empty target"];
     let started = ["nats, 1 instances", "policy, 3 instances", "wallet, 1 instances"];
-    in_order(&shown, &[staged, "into an empty target"]);
-    in_order(&shown, &["into an empty target", started[1], started[2]]);
+    in_order(&shown, &[restored, [started[0], started[1]]].concat());
+    in_order(&shown, &started);
     assert_eq!(schema(&namespace), r#"{"version":1}"#);
     let orders = fs::read_to_string(namespace.folder().join("data/orders")).unwrap();
     assert_eq!(orders, "one\ntwo\n");

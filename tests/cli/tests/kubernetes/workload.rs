@@ -5,7 +5,7 @@ use std::fs;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{Gate, WITHIN, WITHIN_SHORT, expect, namespace, until, write_store};
+use super::support::{Gate, WITHIN, WITHIN_SHORT, begun, expect, namespace, until, write_store};
 
 const DEPLOYMENT: &str = "apiVersion: apps/v1
 kind: Deployment
@@ -28,6 +28,18 @@ spec:
         volumeMounts: [{name: data, mountPath: /data}]
         readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
       volumes: [{name: data, hostPath: {path: FOLDER/data, type: Directory}}]
+";
+
+const SEED: &str = "apiVersion: batch/v1
+kind: Job
+metadata: {name: seed}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+      - {name: app, image: localhost/app:1.0.0, imagePullPolicy: IfNotPresent, args: [job, seeding]}
 ";
 
 /// The most effects at which a run is killed; one that has more is killed at these.
@@ -174,7 +186,7 @@ fn rights_that_are_missing_are_named_with_the_role_that_gives_them() {
 fn a_cluster_that_is_gone_in_the_middle_and_comes_back_leads_to_a_known_end() {
     let (namespace, _folder) = api(WITHIN);
     let gate = Gate::before(&namespace);
-    let mut child = gate.command(&namespace, &["run", "--to", "2.0.0"]).spawn().unwrap();
+    let mut child = begun(gate.command(&namespace, &["run", "--to", "2.0.0"]));
     let image = ["get", "deployment/api", "--output=jsonpath={..image}"];
     until("the image is set", || {
         assert!(child.try_wait().unwrap().is_none(), "it ended before the image was set");
@@ -223,9 +235,8 @@ fn vaultup_killed_at_each_effect_of_a_migrating_run_is_resumed_to_the_end() {
 #[test]
 fn a_job_runs_once_for_a_release_and_is_removed_on_the_way_back() {
     let (namespace, _folder) = namespace(&["kubernetes"]);
-    let words =
-        ["create", "job", "seed", "--image=localhost/app:1.0.0", "--", "/app", "job", "seeding"];
-    namespace.kubectl(&words).unwrap();
+    fs::write(namespace.folder().join("seed.yaml"), SEED).unwrap();
+    namespace.kubectl(&["apply", "--filename=seed.yaml"]).unwrap();
     namespace.kubectl(&["wait", "--for=condition=complete", "job/seed", "--timeout=4m"]).unwrap();
     for version in ["1.0.0", "2.0.0", "9.0.0"] {
         let folder = namespace.folder().join("releases").join(version);
