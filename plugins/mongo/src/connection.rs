@@ -30,9 +30,15 @@ pub(crate) struct Connection<'a> {
 pub(crate) struct Facts {
     pub(crate) version: String,
     pub(crate) bytes: u64,
+    /// Bytes free on the server's file system, if it tells.
+    pub(crate) free: Option<u64>,
     pub(crate) writable: bool,
     pub(crate) set: Option<String>,
     pub(crate) collections: u64,
+    /// Who else is connected, if the server tells.
+    pub(crate) named: Option<Vec<String>>,
+    /// How many connections there are, this question's own too, if it tells at least that.
+    pub(crate) connections: Option<u64>,
 }
 
 #[derive(Deserialize)]

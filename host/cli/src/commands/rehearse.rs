@@ -39,7 +39,7 @@ pub(crate) fn execute(
     block_on(async {
         let project = project(global, &arguments.project)?;
         let (mut platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;
-        let plan = platform.plan(&arguments.to, Intent::Rehearsal).await?;
+        let plan = platform.plan(&vault, &arguments.to, Intent::Rehearsal).await?;
         to_its_end(begin(platform, vault, plan).await?).await
     })
 }

@@ -51,10 +51,13 @@ pub(crate) fn execute(
         let plan = match (&arguments.plan, &arguments.to) {
             (Some(path), _) => {
                 let plan = read_plan(path)?;
-                platform.still_fits(&plan).await?;
+                platform.still_fits(&vault, &plan).await?;
                 plan
             }
-            (None, to) => platform.plan(to.as_deref().unwrap_or_default(), Intent::Upgrade).await?,
+            (None, to) => {
+                let to = to.as_deref().unwrap_or_default();
+                platform.plan(&vault, to, Intent::Upgrade).await?
+            }
         };
         to_its_end(begin(platform, vault, plan).await?).await
     })
