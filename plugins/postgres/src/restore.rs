@@ -72,6 +72,9 @@ impl Restore for PostgresPlugin {
         if has(&all, &names.new) {
             return figures::measure_copy(connection, &names.new, state);
         }
+        for left in all.iter().filter(|known| names.is_left_by_another(&known.name)) {
+            connection.change("drop", &[("new", &left.name)])?;
+        }
         require_room(&operation.settings, state)?;
         let copy = Copy { connection, database: &names.fill, state };
         copy.made()?;
