@@ -233,14 +233,20 @@ impl Facts {
     }
 
     fn has_open_writer(&self, plan: &Plan, datastore: &Name) -> bool {
+        // A datastore that names no writer may have any.
+        self.open_writers(plan, datastore).is_none_or(|writers| !writers.is_empty())
+    }
+
+    /// The components that can write to a datastore now; nothing if nobody says who writes to it.
+    #[must_use]
+    pub fn open_writers(&self, plan: &Plan, datastore: &Name) -> Option<Vec<Name>> {
         let writers = plan.datastores.get(datastore).map_or(&[][..], |its| &its.written_by);
         let runs = |name: &&Name| {
             let seen = plan.snapshot.components.get(*name);
             let was_there = seen.is_none_or(|its| its.running.instances_wanted > 0);
             was_there && !self.stopped.contains(*name) && !self.held.contains(*name)
         };
-        // A datastore that names no writer may have any.
-        writers.is_empty() || writers.iter().any(|name| runs(&name))
+        (!writers.is_empty()).then(|| writers.iter().filter(runs).cloned().collect())
     }
 
     fn follow_writers(&mut self, plan: &Plan, at: Timestamp) {

@@ -29,6 +29,7 @@ pub mod rehearsal;
 pub mod restore;
 pub mod snapshot;
 pub mod way_back;
+mod writers;
 
 pub use act::{Act, Answer, Failure, Outcome, Survey};
 pub use decision::{Choice, Decision};

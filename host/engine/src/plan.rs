@@ -1,6 +1,7 @@
 //! A plan: the content-addressed list of steps that a run carries out.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use model::Name;
@@ -109,6 +110,46 @@ pub struct DatastorePlan {
     pub rehearsed_compatible: bool,
     /// Whether its plugin can restore.
     pub restorable: bool,
+    /// The component that it lives in: it must run while the datastore is backed up or restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lives_in: Option<Name>,
+    /// Why its writers are stopped from before the backup until it is migrated; absent: they go
+    /// on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<WhyHeld>,
+}
+
+/// Why the writers of a datastore are stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhyHeld {
+    /// The previous release may not survive the migration.
+    Migration,
+    /// Migrating a table of this size would lock it for too long.
+    LargeTable {
+        /// The largest.
+        table: String,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// It cannot be copied at one moment while they write.
+    Moments,
+}
+
+impl fmt::Display for WhyHeld {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Migration => {
+                formatter.write_str("the previous release may not run on the migrated schema")
+            }
+            Self::LargeTable { table, bytes } => {
+                write!(formatter, "{table} has {bytes} bytes, and migrating it takes downtime")
+            }
+            Self::Moments => {
+                formatter.write_str("it cannot be copied at one moment while they write")
+            }
+        }
+    }
 }
 
 /// One step.
@@ -174,6 +215,12 @@ impl Plan {
         let by_it = |its: &DatastorePlan| its.migrated_at_start_by.as_ref() == Some(component);
         let named = self.datastores.iter().filter(|(_, its)| by_it(its));
         named.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether one of the datastores lives in a component: a database server, by itself no writer.
+    #[must_use]
+    pub fn is_home(&self, component: &Name) -> bool {
+        self.datastores.values().any(|its| its.lives_in.as_ref() == Some(component))
     }
 
     /// How long observing everything may take.

@@ -8,13 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::Name;
-use model::contract::{Consistency, MigrateRequest, Severity, Target, Traffic, Wave};
-use model::release::{DatastoreRelease, MigrateBy, MigrationClass, Release};
+use model::contract::{MigrateRequest, Severity, Target, Traffic, Wave};
+use model::release::{MigrateBy, MigrationClass, Release};
 use model::stack::{Component, OnFailure, Stack, WaveSize};
 
 use crate::act::{Act, Migrate, Purpose};
-use crate::plan::{DatastorePlan, Estimate, Intent, PLAN_FORMAT, Plan, Preconditions, Step};
+use crate::plan::{
+    DatastorePlan, Estimate, Intent, PLAN_FORMAT, Plan, Preconditions, Step, WhyHeld,
+};
 use crate::snapshot::Snapshot;
+use crate::writers;
 
 /// Bytes a second that estimates assume for taking, proving and restoring a backup until a run
 /// has measured it: what one core compresses and encrypts with room to spare.
@@ -38,6 +41,8 @@ pub struct Question<'a> {
     pub rehearsed: &'a BTreeSet<Name>,
     /// Whether to plan a rehearsal of the upgrade instead.
     pub intent: Intent,
+    /// What else was found to be in the way.
+    pub found: Vec<Obstacle>,
 }
 
 /// Why there is no plan. Nothing was changed.
@@ -66,6 +71,24 @@ pub enum Obstacle {
         component: Name,
         /// What is missing.
         reason: String,
+    },
+    /// The stack file does not say who writes to a datastore, and they have to be stopped.
+    #[error("nobody knows who writes to datastore `{datastore}`, and they must stop: {why}")]
+    WritersUnknown {
+        /// The datastore.
+        datastore: Name,
+        /// Why they have to.
+        why: WhyHeld,
+    },
+    /// A migration that was shipped, or applied, is another one now.
+    #[error("the migration `{migration}` of datastore `{datastore}` was changed after {when}")]
+    MigrationEdited {
+        /// The datastore.
+        datastore: Name,
+        /// File of the migration.
+        migration: String,
+        /// What happened before: release 1.0.0 shipped it, it was applied.
+        when: String,
     },
     /// Somebody else is at work.
     #[error("somebody is at work on component `{component}`: {reason}")]
@@ -136,6 +159,32 @@ pub enum Obstacle {
     NotCopyable(Name),
 }
 
+impl Obstacle {
+    /// The component or datastore that it is about, if it is about one.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Name> {
+        match self {
+            Self::NoWayBack { component: name, .. }
+            | Self::Busy { component: name, .. }
+            | Self::Blocking { component: name, .. }
+            | Self::ChecksNotCopyable { component: name, .. }
+            | Self::WritersUnknown { datastore: name, .. }
+            | Self::MigrationEdited { datastore: name, .. }
+            | Self::NoRoom { datastore: name, .. }
+            | Self::Dirty(name)
+            | Self::NotRestorable(name)
+            | Self::MigrationNotCopyable(name)
+            | Self::CannotRestore(name)
+            | Self::NotCopyable(name) => Some(name),
+            Self::MixedVersions(_)
+            | Self::AlreadyThere(_)
+            | Self::NotFrom { .. }
+            | Self::OtherStack { .. }
+            | Self::NotInStack(_) => None,
+        }
+    }
+}
+
 /// Makes a plan.
 ///
 /// # Errors
@@ -146,7 +195,7 @@ pub fn plan(question: Question<'_>) -> Result<Plan, Vec<Obstacle>> {
     if !obstacles.is_empty() {
         return Err(obstacles);
     }
-    let Question { stack, next, snapshot, preconditions, rehearsed, intent } = question;
+    let Question { stack, next, snapshot, preconditions, rehearsed, intent, found: _ } = question;
     let order = stack.order();
     let target = intent.target();
     let smoke = stack.components.iter().filter(|(_, its)| !its.smoke_on(&target).is_empty());
@@ -183,7 +232,7 @@ pub(crate) fn commanded_migrations(plan: &Plan, next: &Release) -> Vec<Migrate> 
     let migrate = |name: &Name| {
         let its = next.datastores.get(name)?;
         let MigrateBy::Command { with, command } = its.migrate.as_ref()? else { return None };
-        migration_is_due(plan, name, its).then(|| Migrate {
+        writers::is_due_in(plan, name, next).then(|| Migrate {
             datastore: name.clone(),
             with: with.clone(),
             request: MigrateRequest {
@@ -227,7 +276,7 @@ fn running_version(snapshot: &Snapshot) -> Result<String, Obstacle> {
 }
 
 fn obstacles(question: &Question<'_>, from: &str) -> Vec<Obstacle> {
-    let mut found = Vec::new();
+    let mut found = question.found.clone();
     let to = question.next.version.to_string();
     if from == to && question.intent == Intent::Upgrade {
         return vec![Obstacle::AlreadyThere(to)];
@@ -252,6 +301,7 @@ fn obstacles(question: &Question<'_>, from: &str) -> Vec<Obstacle> {
         if seen.schema.as_ref().is_some_and(|schema| schema.dirty) {
             found.push(Obstacle::Dirty(name.clone()));
         }
+        found.extend(writers_unknown(question, name));
         if migrates && !seen.restorable {
             found.push(Obstacle::NotRestorable(name.clone()));
         }
@@ -275,6 +325,19 @@ fn obstacles(question: &Question<'_>, from: &str) -> Vec<Obstacle> {
         }
     }
     found
+}
+
+/// Writers that have to be stopped, and of which the stack file says nothing. A rehearsal restores
+/// a copy, and stops nobody for the live data's sake.
+fn writers_unknown(question: &Question<'_>, name: &Name) -> Option<Obstacle> {
+    let its = question.stack.datastores.get(name)?;
+    if its.writers_are_named || question.intent == Intent::Rehearsal {
+        return None;
+    }
+    let seen = question.snapshot.datastores.get(name);
+    let release = question.next.datastores.get(name);
+    let why = writers::why_held(&question.stack.policy, seen, release)?;
+    Some(Obstacle::WritersUnknown { datastore: name.clone(), why })
 }
 
 fn rehearsal_obstacles(name: &Name, its: &Component, found: &mut Vec<Obstacle>) {
@@ -334,6 +397,8 @@ fn datastores(
                 .is_some_and(|release| release.migration == MigrationClass::Compatible),
             rehearsed_compatible: rehearsed.contains(name),
             restorable: snapshot.datastores.get(name).is_some_and(|seen| seen.restorable),
+            lives_in: writers::home(stack, its),
+            held: writers::why_held(&stack.policy, snapshot.datastores.get(name), release),
         };
         (name.clone(), plan)
     };
@@ -349,7 +414,7 @@ pub(crate) fn withins(stack: &Stack) -> BTreeMap<Name, Duration> {
 fn steps(plan: &Plan, stack: &Stack, next: &Release) -> Vec<Step> {
     let mut acts = vec![Act::Check];
     acts.extend(plan.components().map(|name| Act::Fetch(name.clone())));
-    let stopped = writers_to_stop(plan, next);
+    let stopped = writers::to_stop(plan);
     let closable = |name: &&Name| {
         let seen = plan.snapshot.components.get(*name);
         stopped.contains(*name)
@@ -367,7 +432,7 @@ fn steps(plan: &Plan, stack: &Stack, next: &Release) -> Vec<Step> {
     acts.extend(plan.components().map(|name| Act::Verify(name.clone(), Some(plan.to.clone()))));
     acts.extend(plan.smoke.iter().map(|name| Act::Smoke(name.clone())));
     acts.extend(closed.into_iter().map(Act::ReleaseTraffic));
-    acts.into_iter().map(|act| described(plan, next, act)).collect()
+    acts.into_iter().map(|act| described(plan, act)).collect()
 }
 
 /// The backup of everything that holds state, and its proof.
@@ -394,34 +459,6 @@ pub(crate) fn deploy(plan: &Plan, stack: &Stack, name: &Name) -> Vec<Act> {
     waves.chain(migrated).collect()
 }
 
-/// Components that must not write between the backup and the end of the migration.
-fn writers_to_stop(plan: &Plan, next: &Release) -> BTreeSet<Name> {
-    let mut stopped = BTreeSet::new();
-    for (name, its) in &plan.datastores {
-        let release = next.datastores.get(name);
-        let due = release.is_some_and(|release| migration_is_due(plan, name, release));
-        let class = release.map_or(MigrationClass::None, |release| release.migration);
-        let survives = matches!(class, MigrationClass::None | MigrationClass::Compatible);
-        let seen = plan.snapshot.datastores.get(name);
-        let one_moment = seen.is_some_and(|its| its.consistency == Consistency::OneMoment);
-        if (due && !survives) || !one_moment {
-            stopped.extend(its.written_by.iter().cloned());
-        }
-    }
-    stopped
-}
-
-/// Whether a migration has something to do: unless it is known that nothing is pending, it has.
-fn migration_is_due(plan: &Plan, name: &Name, release: &DatastoreRelease) -> bool {
-    let seen = plan.snapshot.datastores.get(name);
-    let schema = seen.and_then(|its| its.schema.as_ref());
-    let there = release.schema.is_some()
-        && schema.and_then(|schema| schema.version.as_ref()) == release.schema.as_ref();
-    let pending = seen.and_then(|its| its.pending.as_ref());
-    let nothing_pending = pending.is_some_and(|pending| pending.migrations.is_empty());
-    release.migrate.is_some() && !(there && (pending.is_none() || nothing_pending))
-}
-
 fn changes_data(plan: &Plan, step: &Step) -> bool {
     step.target == Target::Live
         && match &step.act {
@@ -432,7 +469,7 @@ fn changes_data(plan: &Plan, step: &Step) -> bool {
 }
 
 /// A step with its commands and its way back in words.
-fn described(plan: &Plan, next: &Release, act: Act) -> Step {
+fn described(plan: &Plan, act: Act) -> Step {
     let commands = match &act {
         Act::Apply(name, _) => {
             let preview = plan.snapshot.components.get(name).and_then(|its| its.preview.as_ref());
@@ -451,7 +488,7 @@ fn described(plan: &Plan, next: &Release, act: Act) -> Step {
             let seen = plan.snapshot.components.get(name);
             format!("start {}", seen.map_or(1, |its| its.running.instances_wanted))
         }
-        Act::Migrate(migrate) => way_back_of_migration(plan, next, &migrate.datastore),
+        Act::Migrate(migrate) => way_back_of_migration(plan, &migrate.datastore),
         Act::Apply(name, _) => {
             let seen = plan.snapshot.components.get(name);
             let revision = seen.and_then(|its| its.way_back.revision.as_deref());
@@ -463,21 +500,29 @@ fn described(plan: &Plan, next: &Release, act: Act) -> Step {
     Step { commands, way_back, ..plain }
 }
 
-fn way_back_of_migration(plan: &Plan, next: &Release, name: &Name) -> String {
+fn way_back_of_migration(plan: &Plan, name: &Name) -> String {
     let its = plan.datastores.get(name);
     if its.is_some_and(|its| its.declared_compatible && its.rehearsed_compatible) {
         return format!("none needed: {} was rehearsed to run on it", plan.from);
     }
-    let held = writers_to_stop(plan, next);
+    let held = writers::to_stop(plan);
     let writers = its.map_or(&[][..], |its| &its.written_by);
     let quiet = !writers.is_empty() && writers.iter().all(|name| held.contains(name));
     let loses = if quiet { "nothing: writers are stopped" } else { "what is written meanwhile" };
     format!("restore into an empty target, about {} s; loses {loses}", seconds_of(plan, name))
 }
 
+/// As long as the last backup took for each byte, if there was one.
 fn seconds_of(plan: &Plan, name: &Name) -> u64 {
-    let bytes = plan.snapshot.datastores.get(name).map_or(0, |its| its.bytes);
-    1 + bytes / BACKUP_BYTES_PER_SECOND
+    let Some(its) = plan.snapshot.datastores.get(name) else { return 1 };
+    match &its.last {
+        Some(last) if last.bytes > 0 => {
+            let bytes = u128::from(its.bytes.max(last.bytes));
+            let milliseconds = u128::from(last.milliseconds) * bytes / u128::from(last.bytes);
+            1 + u64::try_from(milliseconds / 1000).unwrap_or(u64::MAX / 1000)
+        }
+        _ => 1 + its.bytes / BACKUP_BYTES_PER_SECOND,
+    }
 }
 
 pub(crate) fn estimate(plan: &Plan) -> Estimate {

@@ -86,6 +86,8 @@ pub fn plan(question: Question<'_>) -> Result<Plan, Vec<Obstacle>> {
             declared_compatible: false,
             rehearsed_compatible: false,
             restorable: true,
+            lives_in: crate::writers::home(stack, its),
+            held: None,
         };
         Some((name.clone(), plan))
     });
@@ -165,12 +167,17 @@ fn steps(
     let mut acts = vec![Act::Check];
     let proofs = plan.datastores.iter();
     acts.extend(proofs.map(|(name, its)| Act::Prove(name.clone(), its.proof_required)));
-    acts.extend(affected.iter().rev().cloned().map(Act::Stop));
+    let is_home = |act: &&Act| act.subject().is_some_and(|name| plan.is_home(name));
+    let others = affected.iter().rev().filter(|name| !plan.is_home(name));
+    acts.extend(others.cloned().map(Act::Stop));
+    // What a datastore lives in has to run while that is kept and restored.
+    acts.extend(reverts.iter().filter(is_home).cloned().map(running));
     acts.push(Act::BackUp(Purpose::BeforeRestore, restored().collect()));
-    acts.extend(reverts.iter().cloned());
+    acts.extend(reverts.iter().filter(|act| !is_home(act)).cloned());
     acts.extend(restored().map(Act::Fill));
     acts.extend(restored().map(Act::Switch));
-    acts.extend(affected.iter().map(|name| {
+    let stopped_here = affected.iter().filter(|name| !plan.is_home(name));
+    acts.extend(stopped_here.map(|name| {
         let seen = plan.snapshot.components.get(name).map_or(0, |its| its.running.instances_wanted);
         let before = known.get(name).map_or(1, |its| its.instances.max(1));
         Act::Start(name.clone(), if seen == 0 { before } else { seen })
@@ -195,6 +202,13 @@ fn revert(plan: &Plan, known: &BTreeMap<Name, Known>, name: &Name) -> Option<Act
     let there = seen.running.version.as_ref() == Some(&plan.to);
     let revision = known.get(name)?.revision.clone()?;
     (!there).then(|| Act::Revert(name.clone(), revision, Presence::Stopped))
+}
+
+fn running(act: Act) -> Act {
+    match act {
+        Act::Revert(name, revision, _) => Act::Revert(name, revision, Presence::Running),
+        other => other,
+    }
 }
 
 /// A datastore that names no writer may have any.

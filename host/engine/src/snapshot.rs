@@ -18,6 +18,9 @@ pub struct Snapshot {
     /// all the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unseen: BTreeMap<Name, String>,
+    /// Bytes free where backups go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_bytes_free: Option<u64>,
 }
 
 /// What was observed of a component.
@@ -50,6 +53,23 @@ pub struct DatastoreSnapshot {
     pub backup_commands: Vec<Vec<String>>,
     /// Whether its plugin can restore.
     pub restorable: bool,
+    /// What the last backup of it took, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastBackup>,
+}
+
+/// What a backup took, by which the next one is estimated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LastBackup {
+    /// Its set.
+    pub set: String,
+    /// Bytes that the datastore's tools wrote.
+    pub bytes: u64,
+    /// Bytes on disk.
+    pub bytes_stored: u64,
+    /// How long it took.
+    pub milliseconds: u64,
 }
 
 impl Snapshot {

@@ -52,7 +52,9 @@ pub fn stand_still(plan: &Plan, facts: &Facts) -> Vec<Step> {
         migrated.any(|store| facts.migrations.get(&store) == Some(&MigrationState::Unresolved))
     };
     let open = applied().filter(|name| closable(name) && !facts.held.contains(*name));
-    let running = applied().filter(|name| !facts.stopped.contains(*name) && !migrating(name));
+    // A database server writes nothing by itself, and what comes next has to ask it.
+    let stays = |name: &Name| facts.stopped.contains(name) || migrating(name) || plan.is_home(name);
+    let running = applied().filter(|name| !stays(name));
     let acts = open.cloned().map(Act::HoldTraffic).chain(running.cloned().map(Act::Stop));
     acts.map(|act| step(plan, act, Target::Live)).collect()
 }
@@ -102,17 +104,21 @@ pub fn step(plan: &Plan, act: Act, target: Target) -> Step {
 }
 
 fn restore(plan: &Plan, facts: &Facts, restored: &[Name], touched: &[Name], acts: &mut Vec<Act>) {
-    let running = touched.iter().rev().filter(|name| !facts.stopped.contains(*name));
-    acts.extend(running.map(|name| Act::Stop(name.clone())));
+    // What a datastore lives in has to run while that is kept and restored.
+    let (homes, others): (Vec<&Name>, Vec<&Name>) =
+        touched.iter().partition(|name| plan.is_home(name));
+    let running = others.iter().rev().filter(|name| !facts.stopped.contains(**name));
+    acts.extend(running.map(|name| Act::Stop((*name).clone())));
+    acts.extend(homes.iter().map(|name| back_in_service(plan, facts, name)));
     acts.push(Act::BackUp(Purpose::FailedState, restored.to_vec()));
-    let applied = touched.iter().filter(|name| facts.applied.contains_key(*name));
+    let applied = others.iter().filter(|name| facts.applied.contains_key(**name));
     acts.extend(applied.filter_map(|name| {
-        Some(Act::Revert(name.clone(), revision(plan, name)?, Presence::Stopped))
+        Some(Act::Revert((*name).clone(), revision(plan, name)?, Presence::Stopped))
     }));
     acts.extend(restored.iter().map(|name| Act::Fill(name.clone())));
     acts.extend(restored.iter().map(|name| Act::Switch(name.clone())));
     acts.extend(restored.iter().map(|name| Act::CheckSchema(name.clone(), before(plan, name))));
-    acts.extend(touched.iter().map(|name| Act::Start(name.clone(), instances(plan, name))));
+    acts.extend(others.iter().map(|name| Act::Start((*name).clone(), instances(plan, name))));
 }
 
 /// Components that were disturbed or that write to what is restored, in the order of start.

@@ -31,6 +31,7 @@ pub mod problem;
 mod read;
 pub mod release;
 pub mod settings;
+pub mod size;
 pub mod stack;
 mod tree;
 

@@ -14,6 +14,7 @@ use crate::name::Name;
 use crate::nearest::did_you_mean;
 use crate::pattern::shown;
 use crate::problem::Code;
+use crate::size::parse_size;
 use crate::tree::{Entry, Spot, Tree, TreeValue};
 
 /// The only format of every file so far.
@@ -340,6 +341,16 @@ impl<'t> Node<'t> {
             return None;
         };
         self.parsed(reader, parse_duration(text), help)
+    }
+
+    /// A number of bytes.
+    pub(crate) fn size(&self, reader: &mut Reader<'_>) -> Option<u64> {
+        let help = "write a number with kB, MB, GB, TB or KiB, MiB, GiB, TiB, such as \"10GB\"";
+        let TreeValue::Text(text) = &self.tree.value else {
+            self.wrong_type(reader, "a size in quotes", help);
+            return None;
+        };
+        self.parsed(reader, parse_size(text), help)
     }
 
     /// One of a few words.

@@ -16,6 +16,7 @@
 //! schema    = 18                     # a text or a whole number
 //! migration = "breaking"             # none | compatible | breaking | unknown (the default)
 //! migrate   = { with = "api", command = ["./api", "migrate"] }
+//! migrations = "migrations"          # their files: what was shipped before may not be edited
 //!
 //! [datastores.audit]
 //! migrate = { with = "api", at-start = true }    # the component migrates when it starts
@@ -107,6 +108,10 @@ pub struct DatastoreRelease {
     pub migration: MigrationClass,
     /// How.
     pub migrate: Option<MigrateBy>,
+    /// Directory with the files of its migrations, relative to the release file. Those that were
+    /// shipped before must be the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<String>,
     /// The whole entry as written, a JSON object, handed to the plugin.
     pub entry: Value,
 }

@@ -33,7 +33,8 @@
 //! [datastores.orders]                # what holds state: one plugin each
 //! plugin     = "files"
 //! settings   = { directory = "/srv/shop/orders", key = { secret = "orders-key" } }
-//! written-by = ["api"]               # stopped before a restore and for a breaking migration
+//! written-by = ["api"]               # stopped before a restore and for a breaking migration;
+//!                                    # [] says that nothing of this stack writes to it
 //! proof      = 3                     # the default
 //! within     = "30m"                 # the default
 //!
@@ -43,6 +44,7 @@
 //! [policy]
 //! on-failure  = "return"             # the default; or "hold"
 //! loss-budget = "10m"                # default "0s": a restore must lose nothing
+//! downtime-above = "10GB"            # the default: writers stop while a larger table is migrated
 //!
 //! [backups]
 //! recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]
@@ -104,6 +106,9 @@ pub const PROBE_WITHIN_DEFAULT: Duration = Duration::from_secs(60);
 pub const SMOKE_WITHIN_DEFAULT: Duration = Duration::from_secs(5 * 60);
 /// How many backup sets are kept at least, if the stack does not say.
 pub const KEEP_LAST_DEFAULT: u32 = 5;
+/// The size of a table above which its migration takes downtime, if the stack does not say: where
+/// runbooks for PostgreSQL draw the line.
+pub const DOWNTIME_ABOVE_BYTES_DEFAULT: u64 = 10_000_000_000;
 /// For how many days backup sets are kept, if the stack does not say.
 pub const KEEP_DAYS_DEFAULT: u32 = 30;
 
@@ -199,6 +204,9 @@ pub struct Datastore {
     pub settings: Value,
     /// Components that write to it: stopped before a restore and for a breaking migration.
     pub written_by: Vec<Name>,
+    /// Whether `written-by` stands in the stack file: an empty list that does says that nothing of
+    /// this stack writes to it, one that does not says nothing.
+    pub writers_are_named: bool,
     /// The proof that its backup needs before anything is changed.
     pub proof: ProofLevel,
     /// Settings merged over `settings` when the target is a copy.
@@ -288,6 +296,9 @@ pub struct Policy {
     pub on_failure: OnFailure,
     /// How much a restore may lose, as the time since the backup during which writers ran.
     pub loss_budget: Duration,
+    /// Writers stop while something is migrated that has a table or collection larger than this,
+    /// whatever the release says of its migration: locks on it would be held for too long.
+    pub downtime_above_bytes: u64,
 }
 
 /// How backups are kept.
@@ -306,7 +317,11 @@ pub struct Backups {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { on_failure: OnFailure::default(), loss_budget: Duration::ZERO }
+        Self {
+            on_failure: OnFailure::default(),
+            loss_budget: Duration::ZERO,
+            downtime_above_bytes: DOWNTIME_ABOVE_BYTES_DEFAULT,
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::machine::Ending;
+use engine::snapshot::Snapshot;
 use model::Name;
 use model::contract::{ProofLevel, Target};
-use vault::{BackupSet, Keys, KeysOrigin, PruneRequest, Pruned, Retention, SetId, Vault};
+use vault::{BackupSet, Keys, KeysOrigin, PruneRequest, Pruned, Retention, SetId, Vault, Written};
 
 use crate::carry_out::state_directory;
 use crate::error::Error;
@@ -47,6 +48,8 @@ pub async fn create(platform: Platform, vault: Vault) -> Result<BackupSet, Error
     let snapshot = platform.snapshot(Releases::default()).await?;
     let release = snapshot.version().unwrap_or("unknown").to_owned();
     let within = longest(&platform.project);
+    let written = names.iter().map(|name| (name.clone(), written(&platform, &snapshot, name)));
+    let written = written.collect();
     let worker = worker(platform, vault)?;
     let set = worker
         .take_set(SetRequest {
@@ -57,6 +60,7 @@ pub async fn create(platform: Platform, vault: Vault) -> Result<BackupSet, Error
             target: &Target::Live,
             key: &worker.run,
             within,
+            written,
         })
         .await
         .map_err(|untaken| error_of(untaken.trouble))?;
@@ -151,6 +155,20 @@ async fn prove_one(
         releases: Releases::default(),
     };
     worker.prove_set(id, name, level, &call).await.map(drop).map_err(error_of)
+}
+
+/// Who can write to a datastore now, outside of a run.
+fn written(platform: &Platform, snapshot: &Snapshot, name: &Name) -> Written {
+    let Some(its) = platform.project.stack.datastores.get(name) else { return Written::Unknown };
+    if !its.writers_are_named {
+        return Written::Unknown;
+    }
+    let runs = |writer: &&Name| {
+        let seen = snapshot.components.get(*writer);
+        seen.is_none_or(|seen| !seen.running.instances.is_empty())
+    };
+    let running: Vec<String> = its.written_by.iter().filter(runs).map(Name::to_string).collect();
+    if running.is_empty() { Written::Nothing } else { Written::By(running) }
 }
 
 fn proof_wanted(worker: &Worker, name: &Name) -> ProofLevel {

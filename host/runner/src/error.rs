@@ -122,6 +122,8 @@ pub enum Error {
         obstacles: Vec<Obstacle>,
         /// The command to be typed again when nothing does any more.
         again: String,
+        /// Where the part of the stack file stands that the first is about.
+        place: Option<Place>,
     },
     /// A saved plan no longer fits.
     #[error("the plan was made for another state: {}", .0.join("; "))]
@@ -308,7 +310,10 @@ impl Problem for Error {
     }
 
     fn place(&self) -> Option<Place> {
-        self.inner().and_then(Problem::place)
+        match self {
+            Self::NoPlan { place, .. } => place.clone(),
+            _ => self.inner().and_then(Problem::place),
+        }
     }
 
     fn state(&self) -> Option<String> {
@@ -340,7 +345,7 @@ impl Problem for Error {
                 Some(version) => format!("`vaultup plan --to {version}`"),
                 None => "put a `release.toml` into `<releases>/<version>/`".to_owned(),
             },
-            Self::NoPlan { obstacles, again } => {
+            Self::NoPlan { obstacles, again, .. } => {
                 return obstacles.first().map(|its| next_for(its, again));
             }
             Self::PlanChanged(_) | Self::PlanUnreadable { .. } => {
@@ -435,6 +440,13 @@ fn next_for(obstacle: &Obstacle, again: &str) -> String {
         }
         Obstacle::NoWayBack { .. } => {
             format!("bring the previous release back into reach, then {again}")
+        }
+        Obstacle::WritersUnknown { datastore, .. } => format!(
+            "name them under `[datastores.{datastore}]`: `written-by = [\"COMPONENT\"]`, or `[]` \
+             if nothing of this stack writes to it; then {again}"
+        ),
+        Obstacle::MigrationEdited { .. } => {
+            format!("have its change made by a migration of its own, then {again}")
         }
         Obstacle::Busy { .. } => format!("wait until it is done, then {again}"),
         Obstacle::Blocking { .. } => format!("change the release or the settings, then {again}"),

@@ -40,6 +40,7 @@ pub mod record;
 pub mod recover;
 pub mod report;
 pub mod restore;
+mod shipped;
 pub mod status;
 pub mod writer;
 

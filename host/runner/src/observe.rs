@@ -143,6 +143,7 @@ impl Platform {
             consistency: estimate.consistency.unwrap_or(Consistency::None),
             backup_commands: estimate.commands,
             restorable: self.exports(name, Interface::Restore),
+            last: None,
         })
     }
 

@@ -4,26 +4,32 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use engine::plan::{Intent, PLAN_FORMAT, Plan, Preconditions};
-use engine::planner::{Question, plan};
+use engine::planner::{Obstacle, Question, plan};
+use engine::snapshot::{LastBackup, Snapshot};
 use model::Name;
 use model::contract::DeployChange;
 use model::release::Release;
+use vault::{ArtifactRecord, Vault};
 
 use crate::carry_out::state_directory;
 use crate::error::Error;
 use crate::observe::{OBSERVE_WITHIN, is_unsupported};
 use crate::operation::{Call, Releases};
 use crate::platform::Platform;
+use crate::project::{Origin, Project};
 use crate::record::{Rehearsed, body};
+use crate::shipped;
 
 impl Platform {
     /// Makes a plan of an upgrade, or of its rehearsal. Changes nothing.
     ///
     /// # Errors
     /// [`Error::NoPlan`] with every obstacle; what cannot be observed.
-    pub async fn plan(&mut self, to: &str, intent: Intent) -> Result<Plan, Error> {
+    pub async fn plan(&mut self, vault: &Vault, to: &str, intent: Intent) -> Result<Plan, Error> {
         let next = self.project.release(to)?;
-        let before = self.snapshot(Releases { next: Some(&next), ..Releases::default() }).await?;
+        let releases = Releases { next: Some(&next), ..Releases::default() };
+        let mut before = self.snapshot(releases).await?;
+        last_backups(vault, &mut before)?;
         let previous = match before.version().map(|version| self.project.release(version)) {
             Some(Ok(release)) => Some(release),
             Some(Err(Error::ReleaseNotFound { .. })) | None => None,
@@ -35,6 +41,7 @@ impl Platform {
                 Releases { previous: previous.as_ref(), next: Some(&next), ..Releases::default() };
             self.copies_can_be_made(releases).await?;
         }
+        let found = shipped::edited(&self.project, previous.as_ref(), &next, &before)?;
         let question = Question {
             stack: &self.project.stack,
             next: &next,
@@ -42,12 +49,13 @@ impl Platform {
             preconditions: self.preconditions()?,
             rehearsed: &rehearsed,
             intent,
+            found,
         };
         let again = match question.intent {
             Intent::Rehearsal => format!("`vaultup rehearse --to {to}`"),
             Intent::Upgrade | Intent::Restore => format!("`vaultup check --to {to}`"),
         };
-        plan(question).map_err(|obstacles| Error::NoPlan { obstacles, again })
+        plan(question).map_err(|obstacles| self.project.no_plan(obstacles, again))
     }
 
     /// Asks the plugins of components about their copies, of which there are none yet: settings
@@ -90,11 +98,11 @@ impl Platform {
     ///
     /// # Errors
     /// [`Error::PlanChanged`] with all that is different.
-    pub async fn still_fits(&mut self, saved: &Plan) -> Result<(), Error> {
+    pub async fn still_fits(&mut self, vault: &Vault, saved: &Plan) -> Result<(), Error> {
         drop(crate::platform::releases_of(&mut self.project, saved)?);
         let mut changed = self.changed_since(saved)?;
         if changed.is_empty() {
-            match self.plan(&saved.to, saved.intent.clone()).await {
+            match self.plan(vault, &saved.to, saved.intent.clone()).await {
                 Ok(now) => changed.extend(differences(saved, &now)),
                 Err(Error::NoPlan { obstacles, .. }) => {
                     changed.extend(obstacles.iter().map(ToString::to_string));
@@ -127,6 +135,40 @@ impl Platform {
         }
         Ok(found)
     }
+}
+
+impl Project {
+    /// Why there is no plan, at the place of what the gravest obstacle is about.
+    pub(crate) fn no_plan(&self, obstacles: Vec<Obstacle>, again: String) -> Error {
+        let subject = obstacles.first().and_then(Obstacle::subject);
+        let place = subject.filter(|_| self.origin == Origin::File).map(|name| {
+            let is_component = self.stack.components.contains_key(name);
+            let section = if is_component { "components" } else { "datastores" };
+            self.places.key(&[section, name.as_str()])
+        });
+        Error::NoPlan { obstacles, again, place }
+    }
+}
+
+/// Notes what the last whole backup of each datastore took, and the room where backups go.
+fn last_backups(vault: &Vault, snapshot: &mut Snapshot) -> Result<(), Error> {
+    snapshot.backup_bytes_free = Some(vault.available_bytes()?);
+    for listed in vault.sets()? {
+        let Some(set) = listed.whole() else { continue };
+        for (name, record) in &set.record().datastores {
+            let known = Name::parse(name).ok().and_then(|name| snapshot.datastores.get_mut(&name));
+            let Some(seen) = known.filter(|seen| seen.last.is_none()) else { continue };
+            let milliseconds = record.meanwhile.milliseconds;
+            let sum = |bytes: fn(&ArtifactRecord) -> u64| record.artifacts.iter().map(bytes).sum();
+            seen.last = (milliseconds > 0).then(|| LastBackup {
+                set: set.id().to_string(),
+                bytes: sum(|artifact| artifact.bytes),
+                bytes_stored: sum(|artifact| artifact.bytes_stored),
+                milliseconds,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Reads a plan from a file.

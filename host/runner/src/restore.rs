@@ -84,7 +84,7 @@ impl Platform {
             held: &history.held,
         };
         let again = format!("`vaultup restore {id}`");
-        let plan = plan(question).map_err(|obstacles| Error::NoPlan { obstacles, again })?;
+        let plan = plan(question).map_err(|obstacles| self.project.no_plan(obstacles, again))?;
         Ok(Prepared { plan, set, interrupted: history.interrupted })
     }
 
@@ -127,6 +127,7 @@ impl Platform {
                 consistency: Consistency::None,
                 backup_commands: Vec::new(),
                 restorable: self.exports(&name, Interface::Restore),
+                last: None,
             };
             snapshot.datastores.insert(name, seen);
         }

@@ -237,6 +237,18 @@ mod tests {
         assert_eq!(redactor.redact("got token: 5f1c9e, }"), "got {secret:db}, }");
     }
 
+    /// Tools show a password of an address without the rest of it, and decoded.
+    #[test]
+    fn the_password_of_an_address_is_one_by_itself() {
+        let redactor = knowing("uri: mongodb://shop:s%40lt+mine@db:27017/shop?tls=true\n");
+        assert_eq!(
+            redactor.redact("user shop, password s@lt+mine"),
+            "user shop, password {secret:db}"
+        );
+        assert_eq!(redactor.redact("s%40lt+mine at db"), "{secret:db} at db");
+        assert_eq!(redactor.redact("no shop at db:27017"), "no shop at db:27017");
+    }
+
     #[test]
     fn a_cut_line_keeps_neither_the_beginning_nor_the_end_of_a_secret() {
         let redactor = knowing("correct horse battery staple");

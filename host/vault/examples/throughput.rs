@@ -61,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         consistency: Consistency::None,
         taken_at: now,
         state: serde_json::Value::Null,
+        meanwhile: vaultup_vault::Meanwhile::default(),
     };
     set.publish(BTreeMap::from([("data".into(), record)]))?;
     let seconds = began.elapsed().as_secs_f64();

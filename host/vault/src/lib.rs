@@ -51,8 +51,8 @@ pub use name::{NAME_BYTES_MAX, SetId};
 pub use proof::{Demand, PROOF_RECORDS_MAX, Proven, Recheck};
 pub use prune::{Kept, PARTIAL_AGE_MAX, PruneRequest, Pruned, Retention};
 pub use record::{
-    ARTIFACTS_PER_SET_MAX, ArtifactRecord, BackupSet, DatastoreRecord, Digest, NotADigest,
-    ProofRecord, Purpose, SetHeader, SetRecord,
+    ARTIFACTS_PER_SET_MAX, ArtifactRecord, BackupSet, DatastoreRecord, Digest, Meanwhile,
+    NotADigest, ProofRecord, Purpose, SetHeader, SetRecord, Written,
 };
 pub use sealed::RECORD_BYTES_MAX;
 pub use set_writer::{ARTIFACTS_OPEN_MAX, SetWriter};

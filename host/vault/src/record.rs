@@ -170,6 +170,39 @@ pub struct DatastoreRecord {
     pub taken_at: Timestamp,
     /// What the plugin needs for restoring.
     pub state: Value,
+    /// How long it took, and who may have written to it meanwhile.
+    #[serde(default, skip_serializing_if = "Meanwhile::is_unknown")]
+    pub meanwhile: Meanwhile,
+}
+
+/// What is known of the time during which a backup was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Meanwhile {
+    /// How long it took.
+    pub milliseconds: u64,
+    /// Who may have written.
+    pub written: Written,
+}
+
+/// Who may have written to a datastore while it was backed up: what they wrote from then on is not
+/// in the backup, and a restore loses it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Written {
+    /// Nobody said who writes to it.
+    #[default]
+    Unknown,
+    /// Everybody who writes to it was stopped or held.
+    Nothing,
+    /// These components ran.
+    By(Vec<String>),
+}
+
+impl Meanwhile {
+    fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The content of `set.json`.

@@ -3,7 +3,7 @@
 use vaultup_sdk::backup::{Change, Consistency, Cost, Level, Proof, Taken};
 use vaultup_sdk::{Backup, Error, Figure, Observation, Operation, artifact, log};
 
-use crate::connection::{ARCHIVE, Connection, require_archive};
+use crate::connection::{ARCHIVE, Connection, Facts, require_archive};
 use crate::names::Names;
 use crate::{MongoPlugin, STATE_FORMAT, Settings, State, trouble};
 
@@ -15,6 +15,8 @@ const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];
 const TERMINATOR: [u8; 4] = [0xff; 4];
 /// The most characters of an answer of `check` that are kept.
 const ANSWER_CHARACTERS_MAX: usize = 4096;
+/// How many connections a warning names.
+const CONNECTIONS_NAMED_MAX: usize = 10;
 /// How the name of a figure begins that is not a collection's documents.
 const OF_OTHERS: [&str; 2] = ["indexes and options of ", "view "];
 
@@ -23,16 +25,18 @@ impl Backup for MongoPlugin {
 
     fn estimate(operation: &Operation<Settings>) -> Result<Cost, Error> {
         let connection = Connection::of(operation)?;
-        let bytes = connection.facts()?.bytes;
+        let facts = connection.facts()?;
         let commands = vec![connection.dump().shown()];
         // Without an oplog the collections are of different moments while somebody writes.
-        Ok(Cost { bytes, bytes_free: None, consistency: Consistency::None, commands })
+        let consistency = Consistency::None;
+        Ok(Cost { bytes: facts.bytes, bytes_free: facts.free, consistency, commands })
     }
 
     fn take(operation: &Operation<Settings>) -> Result<Taken<State>, Error> {
         let connection = Connection::of(operation)?;
         let database = &operation.settings.database;
-        let bytes = connection.facts()?.bytes;
+        let facts = connection.facts()?;
+        name_connections(&facts);
         let before = connection.figures(database, None)?;
         let dumped = trouble::run("mongodump", connection.dump().into_artifact(ARCHIVE))?;
         if dumped.bytes == 0 {
@@ -51,7 +55,7 @@ impl Backup for MongoPlugin {
         let state = State {
             format: STATE_FORMAT,
             database: database.clone(),
-            bytes,
+            bytes: facts.bytes,
             documents: documents(&figures),
             figures: figures.len(),
         };
@@ -101,6 +105,23 @@ impl Backup for MongoPlugin {
     fn clean(operation: &Operation<Settings>) -> Result<(), Error> {
         let names = Names::of(operation)?;
         Connection::of(operation)?.change(&names.proof, "drop", &names.script("", false))
+    }
+}
+
+/// Says who is connected while the writers should be held: what they write is in no backup.
+fn name_connections(facts: &Facts) {
+    match (&facts.named, facts.connections) {
+        (Some(named), _) if named.is_empty() => {}
+        (Some(named), _) => {
+            let shown: Vec<&str> =
+                named.iter().take(CONNECTIONS_NAMED_MAX).map(String::as_str).collect();
+            let count = named.len();
+            log::warning(format!("{count} others are connected: {}", shown.join(", ")));
+        }
+        (None, Some(count)) => log::info(format!(
+            "{count} connections are open, vaultup's among them; the server does not name them"
+        )),
+        (None, None) => log::info("the server does not say who is connected"),
     }
 }
 

@@ -19,6 +19,11 @@ const PIECE_BYTES: u32 = 1024 * 1024;
 /// How long a question may take that reads no documents.
 const QUESTION: Duration = Duration::from_secs(60);
 
+/// How often a server is looked for that does not refuse, and does not answer in time either.
+const SELECTIONS_MAX: usize = 10;
+/// What the shell says then.
+const SELECTION_TIMED_OUT: &str = "Server selection timed out";
+
 /// How the server of an operation is reached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection<'a> {
@@ -30,9 +35,15 @@ pub(crate) struct Connection<'a> {
 pub(crate) struct Facts {
     pub(crate) version: String,
     pub(crate) bytes: u64,
+    /// Bytes free on the server's file system, if it tells.
+    pub(crate) free: Option<u64>,
     pub(crate) writable: bool,
     pub(crate) set: Option<String>,
     pub(crate) collections: u64,
+    /// Who else is connected, if the server tells.
+    pub(crate) named: Option<Vec<String>>,
+    /// How many connections there are, this question's own too, if it tells at least that.
+    pub(crate) connections: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -71,15 +82,15 @@ impl<'a> Connection<'a> {
         question: &str,
     ) -> Result<Vec<Answer>, Error> {
         let script = format!("--eval={}", literal(question));
-        let command = self.shell(database, None).argument(script).within(QUESTION);
-        let answered = trouble::run("mongosh", command)?.output;
+        let command = || self.shell(database, None).argument(&script).within(QUESTION);
+        let answered = reached(command)?.output;
         answered.lines().filter(|line| !line.trim().is_empty()).map(read).collect()
     }
 
     /// Asks an expression of the operator's; what it prints.
     pub(crate) fn ask_own(&self, database: &str, query: &str) -> Result<String, Error> {
-        let command = self.shell(database, None).argument(format!("--eval={query}"));
-        Ok(trouble::run("mongosh", command)?.output.trim().to_owned())
+        let command = || self.shell(database, None).argument(format!("--eval={query}"));
+        Ok(reached(command)?.output.trim().to_owned())
     }
 
     /// Measures a database, or, with names, the collections of a restored copy beside it.
@@ -90,8 +101,8 @@ impl<'a> Connection<'a> {
     ) -> Result<Vec<Figure>, Error> {
         let names = names.map(|names| names.script(&names.new, false));
         let script = format!("--eval={}", literal("figures"));
-        let command = self.shell(database, names.as_deref()).argument(script);
-        let answered = trouble::run("mongosh", command)?.output;
+        let command = || self.shell(database, names.as_deref()).argument(&script);
+        let answered = reached(command)?.output;
         let mut figures = Vec::new();
         for line in answered.lines().filter(|line| !line.trim().is_empty()) {
             match read(line)? {
@@ -109,8 +120,7 @@ impl<'a> Connection<'a> {
     /// Carries a text of the manifest out that changes something.
     pub(crate) fn change(&self, database: &str, change: &str, names: &str) -> Result<(), Error> {
         let script = format!("--eval={}", literal(change));
-        let command = self.shell(database, Some(names)).argument(script);
-        trouble::run("mongosh", command).map(drop)
+        reached(|| self.shell(database, Some(names)).argument(&script)).map(drop)
     }
 
     /// The command that dumps the database.
@@ -184,6 +194,19 @@ impl<'a> Connection<'a> {
             None => command,
         }
     }
+}
+
+/// Runs MongoDB's shell. It gives a server two seconds to be found, which a busy one may need more
+/// than: then nothing has happened yet, and it is asked again.
+fn reached(command: impl Fn() -> Command<Arguments>) -> Result<Finished, Error> {
+    let is_slow = |error: &Error| error.to_string().contains(SELECTION_TIMED_OUT);
+    for _ in 1..SELECTIONS_MAX {
+        match trouble::run("mongosh", command()) {
+            Err(error) if is_slow(&error) => vaultup_sdk::cancel::check()?,
+            other => return other,
+        }
+    }
+    trouble::run("mongosh", command())
 }
 
 /// The archive of the backup, piece by piece.

@@ -30,7 +30,8 @@
 //!
 //! # Not shown by tests
 //! Replica sets, `--oplog`, sharded clusters and point-in-time restores: they are not used, so a
-//! backup needs the writers held. Sessions of others are not listed.
+//! backup needs the writers held. That others who are connected are named: the tests' server tells
+//! only how many there are.
 //!
 //! # Invariants
 //! - Nothing is restored into a live collection, and none is removed that was not set aside.

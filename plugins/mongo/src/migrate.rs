@@ -71,6 +71,21 @@ impl HealthCheck for MongoPlugin {
             Measurement::truth("takes-writes", facts.writable, writes),
             Measurement::number("bytes", bytes, "bytes", Verdict::Healthy),
             Measurement::number("collections", collections, "1", Verdict::Healthy),
+            connections(facts.named, facts.connections),
         ])
+    }
+}
+
+/// Who is connected, as far as the server tells.
+fn connections(named: Option<Vec<String>>, count: Option<u64>) -> Measurement {
+    match (named, count) {
+        (Some(named), _) => {
+            let others = Measurement::number("others", named.len() as f64, "1", Verdict::Healthy);
+            others.with_detail(named.join(", "))
+        }
+        (None, Some(count)) => {
+            Measurement::number("connections", count as f64, "1", Verdict::Healthy)
+        }
+        (None, None) => Measurement::text("connections", "unknown", Verdict::Healthy),
     }
 }

@@ -39,7 +39,9 @@ impl Restore for MongoPlugin {
         state.require_known()?;
         let names = Names::of(operation)?;
         let command = Connection::of(operation)?.restore(&state.database, &filled_as(&names));
-        Ok(Cost { bytes: state.bytes, bytes_free: None, commands: vec![command.shown()] })
+        // A server that is gone is no reason to say nothing of what a restore needs.
+        let bytes_free = Connection::of(operation)?.facts().ok().and_then(|facts| facts.free);
+        Ok(Cost { bytes: state.bytes, bytes_free, commands: vec![command.shown()] })
     }
 
     fn fill(operation: &Operation<Settings>, state: &State) -> Result<Vec<Figure>, Error> {

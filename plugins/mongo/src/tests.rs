@@ -31,7 +31,8 @@ fn machine() -> Installed {
             return Reply::output("{\"made\":[],\"stages\":[]}");
         }
         let facts =
-            json!({"version": "5.0", "bytes": 9, "writable": true, "set": null, "collections": 2});
+            json!({"version": "5.0", "bytes": 9, "writable": true, "set": null, "collections": 2,
+                "free": 1000, "named": ["report from 10.0.0.7:4711"], "connections": 3});
         Reply::output(if is(call, "facts") { facts.to_string() } else { String::new() })
     });
     machine.answer("mongodump", |_| Reply::output(archive()));

@@ -13,6 +13,7 @@ const KNOWN: &[(&str, Case, &str)] = &[
     ("ECONNREFUSED", Case::Unreachable, "see whether the server runs there"),
     ("connection refused", Case::Unreachable, "see whether the server runs there"),
     ("server selection error", Case::Unreachable, "see whether the server runs there"),
+    ("Server selection timed out", Case::Unreachable, "see whether the server answers there"),
     ("server selection timeout", Case::Unreachable, "see whether the server runs there"),
     ("ENOTFOUND", Case::Unreachable, "check the server's name"),
     ("MongoNetworkError", Case::Unreachable, "the connection was lost"),

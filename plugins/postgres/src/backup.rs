@@ -10,6 +10,7 @@ use crate::connection::{Connection, DUMP, GLOBALS, require_artifacts, require_ou
 use crate::figures::{self, Told};
 use crate::names::Names;
 use crate::restore::{Copy, database_names};
+use crate::sessions::name_others;
 use crate::tools::Facts;
 use crate::{PostgresPlugin, STATE_FORMAT, Settings, State, trouble};
 
@@ -25,7 +26,8 @@ impl Backup for PostgresPlugin {
 
     fn estimate(operation: &Operation<Settings>) -> Result<Cost, Error> {
         let connection = Connection::of(operation)?;
-        let facts = Facts::of(connection, &operation.settings)?;
+        let facts = Facts::of(connection, &operation.settings.database)?;
+        facts.require_server(operation)?;
         facts.require_tools(connection)?;
         facts.require_rights()?;
         let commands = vec![
@@ -40,8 +42,9 @@ impl Backup for PostgresPlugin {
     fn take(operation: &Operation<Settings>) -> Result<Taken<State>, Error> {
         let settings = &operation.settings;
         let connection = Connection::of(operation)?;
-        let facts = Facts::of(connection, settings)?;
+        let facts = Facts::of(connection, &settings.database)?;
         facts.require_tools(connection)?;
+        name_others(connection, settings)?;
         let mut moment = Moment::open(connection.moment(settings.digest_rows))?;
         let dumped =
             trouble::run("pg_dump", connection.dump(&moment.snapshot).into_artifact(DUMP))?;

@@ -35,6 +35,11 @@ impl<'a> Connection<'a> {
         Ok(Self { settings })
     }
 
+    /// The database from which others are made and renamed.
+    pub(crate) fn maintenance(&self) -> &'a str {
+        &self.settings.maintenance
+    }
+
     /// Asks a text of the manifest in a session that can only read; each line is a JSON value.
     pub(crate) fn ask<Answer: DeserializeOwned>(
         &self,

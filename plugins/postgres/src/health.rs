@@ -15,7 +15,7 @@ const SESSIONS_SHARE: f64 = 0.9;
 impl HealthCheck for PostgresPlugin {
     fn probe(operation: &Operation<Settings>) -> Result<Vec<Measurement>, Error> {
         let connection = Connection::of(operation)?;
-        let facts = Facts::of(connection, &operation.settings)?;
+        let facts = Facts::of(connection, &operation.settings.database)?;
         let degraded_unless = |good| if good { Verdict::Healthy } else { Verdict::Degraded };
         let (sessions, sessions_max) = (facts.sessions as f64, facts.sessions_max as f64);
         let few = sessions < sessions_max * SESSIONS_SHARE;

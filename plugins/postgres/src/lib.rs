@@ -20,6 +20,10 @@
 //! | `digest-rows` | tables of at most so many rows have a digest; default 1,000,000 |
 //! | `data` | a directory on the server's file system, if it is here, to see its room |
 //!
+//! A release may say `server = 16` in its entry of the datastore: the major version that it needs.
+//! A server of another one is refused with the way there. A new major does not start on the data of
+//! an old one, so the way is a backup, a new server beside, and a restore into that.
+//!
 //! The user needs `CREATEDB`, must own the database or be a member of its owner, and must see every
 //! row: its owner or a superuser does. `sessions = "end"` needs `pg_signal_backend`.
 //!
@@ -48,6 +52,7 @@ mod migrate;
 mod names;
 mod restore;
 mod schema;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod tools;

@@ -55,6 +55,17 @@ impl Names {
     }
 }
 
+impl Names {
+    /// Whether a database is a copy that an earlier attempt to restore filled and never put in
+    /// place: the host keeps everybody else away meanwhile, so nobody needs it any more.
+    pub(crate) fn is_left_by_another(&self, name: &str) -> bool {
+        let of_a_copy = |kind| name.strip_prefix(&self.beginning)?.strip_prefix(kind);
+        let key = of_a_copy("fill_").or_else(|| of_a_copy("new_"));
+        let is_key = key.is_some_and(|key| key.len() == KEY_CHARACTERS);
+        is_key && name != self.fill && name != self.new
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
@@ -76,6 +87,22 @@ mod tests {
             assert!(all.iter().all(|name| name.len() <= NAME_BYTES_MAX && name.contains(MARK)));
             let distinct: std::collections::BTreeSet<_> = all.into_iter().collect();
             assert_eq!(distinct.len(), 4);
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_filled_is_known_and_nothing_else_is_taken_for_it() {
+        let machine = Machine::new().install();
+        let operation =
+            machine.operation(serde_json::from_value(json!({"database": "shop"})).unwrap());
+        let names = Names::of(&operation).unwrap();
+        for left in ["shop_vaultup_fill_0123456789ab", "shop_vaultup_new_0123456789ab"] {
+            assert!(names.is_left_by_another(left), "{left}");
+        }
+        let old = "shop_vaultup_old_0123456789ab".to_owned();
+        let others = ["shop", "shop_vaultup_proof", "shop_vaultup_fill_", &old];
+        for other in others.into_iter().chain([names.fill.as_str(), names.new.as_str()]) {
+            assert!(!names.is_left_by_another(other), "{other}");
         }
     }
 

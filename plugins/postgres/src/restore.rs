@@ -13,10 +13,9 @@ use vaultup_sdk::{Error, Figure, Observation, Operation, Restore, log};
 use crate::backup::bytes_free;
 use crate::connection::{Connection, require_artifacts};
 use crate::names::Names;
+use crate::sessions::Session;
+use crate::tools::Facts;
 use crate::{PostgresPlugin, Sessions, Settings, State, figures};
-
-/// How many sessions an error names.
-const SESSIONS_NAMED_MAX: usize = 10;
 
 /// A database of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -24,15 +23,6 @@ pub(crate) struct Known {
     pub(crate) name: String,
     /// Whether it allows sessions.
     allows: bool,
-}
-
-/// A session that somebody has.
-#[derive(Deserialize)]
-struct Session {
-    pid: u32,
-    user: Option<String>,
-    application: Option<String>,
-    from: Option<String>,
 }
 
 /// A database that is made of a backup.
@@ -45,6 +35,7 @@ pub(crate) struct Copy<'a> {
 impl Copy<'_> {
     /// Makes it anew; what an interrupted call left is removed first.
     pub(crate) fn made(&self) -> Result<(), Error> {
+        Facts::of(self.connection, self.connection.maintenance())?.require_major(self.state)?;
         self.removed()?;
         let properties = self.state.properties.to_string();
         let variables = [("new", self.database), ("properties", properties.as_str())];
@@ -80,6 +71,9 @@ impl Restore for PostgresPlugin {
         }
         if has(&all, &names.new) {
             return figures::measure_copy(connection, &names.new, state);
+        }
+        for left in all.iter().filter(|known| names.is_left_by_another(&known.name)) {
+            connection.change("drop", &[("new", &left.name)])?;
         }
         require_room(&operation.settings, state)?;
         let copy = Copy { connection, database: &names.fill, state };
@@ -194,35 +188,20 @@ fn without_sessions(
     connection: Connection<'_>,
     names: &Names,
 ) -> Result<(), Error> {
-    let maintenance = &operation.settings.maintenance;
     if operation.settings.sessions == Sessions::End {
         connection.change("end-sessions", &[("live", &names.live)])?;
     }
-    let left: Vec<Session> =
-        connection.ask(maintenance, "sessions", &[("database", &names.live)])?;
+    let left = Session::all(connection, &operation.settings, &names.live)?;
     if left.is_empty() {
         return Ok(());
     }
     let count = left.len();
-    let named: Vec<String> = left.iter().take(SESSIONS_NAMED_MAX).map(Session::named).collect();
     Err(Error::conflict(format!(
         "{count} sessions still use the database {}: stop whoever writes to it, or say \
          `sessions = \"end\"`",
         names.live
     ))
-    .with_platform(named.join("\n")))
-}
-
-impl Session {
-    fn named(&self) -> String {
-        let known = |text: &Option<String>| match text.as_deref() {
-            None | Some("") => "unknown".to_owned(),
-            Some(text) => text.to_owned(),
-        };
-        let (user, application) = (known(&self.user), known(&self.application));
-        let from = self.from.as_deref().unwrap_or("this machine");
-        format!("process {}: {application} as {user} from {from}", self.pid)
-    }
+    .with_platform(Session::names(&left)))
 }
 
 fn require_room(settings: &Settings, state: &State) -> Result<(), Error> {

@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use vaultup_sdk::Error;
+use vaultup_sdk::{Error, Operation};
 
 use crate::connection::Connection;
-use crate::{Settings, trouble};
+use crate::{Settings, State, trouble};
 
 /// How a major version counts in the number that a server gives itself.
 const MAJOR: u32 = 10_000;
@@ -36,10 +36,40 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn of(connection: Connection<'_>, settings: &Settings) -> Result<Self, Error> {
-        let mut answered = connection.ask(&settings.database, "facts", &[])?;
+    pub(crate) fn of(connection: Connection<'_>, database: &str) -> Result<Self, Error> {
+        let mut answered = connection.ask(database, "facts", &[])?;
         let facts: Option<Self> = answered.pop();
         facts.ok_or_else(|| Error::corrupt("the server says nothing of the database"))
+    }
+
+    /// Refuses a server of another major version than the next release needs, with the way there:
+    /// a new major does not start on the data of an old one.
+    pub(crate) fn require_server(&self, operation: &Operation<Settings>) -> Result<(), Error> {
+        let Some(next) = &operation.next else { return Ok(()) };
+        let Needs { server: Some(wanted) } = next.entry()? else { return Ok(()) };
+        let is = self.version / MAJOR;
+        if wanted == is {
+            return Ok(());
+        }
+        Err(Error::invalid_settings(format!(
+            "release {} needs PostgreSQL {wanted}, and the server is {is}, on whose data no other \
+             major starts. Stop whoever writes, `vaultup backup create`, start a new server of \
+             {wanted} beside this one with the roles of the backup's `globals.sql`, let the \
+             settings name it, `vaultup restore SET`",
+            next.version
+        )))
+    }
+
+    /// Refuses to restore into an older major than the dump is of: it may have what that lacks.
+    pub(crate) fn require_major(&self, state: &State) -> Result<(), Error> {
+        let (is, was) = (self.version / MAJOR, state.server / MAJOR);
+        if is >= was {
+            return Ok(());
+        }
+        Err(Error::invalid_settings(format!(
+            "the backup is of PostgreSQL {was}, and this server is {is}: restore it into {was} or \
+             a newer one"
+        )))
     }
 
     /// Refuses what would fail half way: tools that are older than the server.
@@ -81,6 +111,12 @@ impl Facts {
         }
         Ok(())
     }
+}
+
+/// What a release's entry says of the server.
+#[derive(Deserialize)]
+struct Needs {
+    server: Option<u32>,
 }
 
 /// The major version that a tool says, such as 15 of `pg_dump (PostgreSQL) 15.18 (Debian …)`.

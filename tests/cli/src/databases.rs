@@ -3,6 +3,7 @@
 
 mod mongo;
 mod mongo_shop;
+mod pod_shop;
 mod postgres;
 mod postgres_shop;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 pub use mongo::MongoServer;
 pub use mongo_shop::MongoShop;
+pub use pod_shop::PodShop;
 pub use postgres::PostgresServer;
 pub use postgres_shop::PostgresShop;
 

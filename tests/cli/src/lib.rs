@@ -10,10 +10,12 @@ mod databases;
 mod figure;
 mod half_way;
 mod programs;
+mod rendezvous;
 mod shop;
 
 pub use cluster::{Cluster, Namespace};
-pub use databases::{MongoServer, MongoShop, PostgresServer, PostgresShop};
+pub use databases::{MongoServer, MongoShop, PodShop, PostgresServer, PostgresShop};
 pub use figure::figure;
 pub use programs::Programs;
+pub use rendezvous::{Meeting, Rendezvous};
 pub use shop::{Ran, Shop};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
 mod kubernetes {
+    mod database;
     mod helm;
     mod helm_killed;
     mod helm_store;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 /// How long connecting, and each read, may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 

@@ -47,6 +47,7 @@ impl Scenario {
             preconditions: Preconditions::default(),
             rehearsed: &BTreeSet::new(),
             intent: Intent::Upgrade,
+            found: Vec::new(),
         };
         let plan = plan(question).map_err(|obstacles| format!("{obstacles:?}"))?;
         world.to.clone_from(&plan.to);
@@ -74,6 +75,7 @@ impl Scenario {
                 plugin: name("files")?,
                 settings: json!({}),
                 written_by: writers.iter().map(|text| name(text)).collect::<Result<_, _>>()?,
+                writers_are_named: true,
                 proof: ProofLevel::Restored,
                 rehearsal: None,
                 within: Duration::from_secs(60),
@@ -91,7 +93,7 @@ impl Scenario {
                 (name("orders")?, datastore(&["api"])?),
             ]),
             secrets: BTreeMap::new(),
-            policy: Policy { on_failure: OnFailure::Return, loss_budget: Duration::ZERO },
+            policy: Policy { on_failure: OnFailure::Return, ..Policy::default() },
             backups: Backups {
                 recipients: Vec::new(),
                 directory: None,
@@ -116,6 +118,7 @@ impl Scenario {
             schema: Some(if migrates { "3" } else { "2" }.to_owned()),
             migration: if migrates { MigrationClass::Breaking } else { MigrationClass::None },
             migrate,
+            migrations: None,
             entry: json!({}),
         };
         Ok(Release {
@@ -149,6 +152,7 @@ impl Scenario {
                 consistency: Consistency::OneMoment,
                 backup_commands: Vec::new(),
                 restorable: true,
+                last: None,
             };
             Some((name, seen))
         });

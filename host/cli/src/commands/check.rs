@@ -37,7 +37,7 @@ pub(crate) fn execute(
     block_on(async {
         let project = project(global, &arguments.project)?;
         let (mut platform, vault) = open(gather(Arc::new(Silence))?, project, shell).await?;
-        let plan = platform.plan(&arguments.to, Intent::Upgrade).await?;
+        let plan = platform.plan(&vault, &arguments.to, Intent::Upgrade).await?;
         let checks = platform.preflights(&vault, &plan).await?;
         let failed = checks.iter().filter(|check| check.fault.is_some()).count();
         shell.answer(&json!({ "check": checks, "failed": failed }), || {

@@ -46,8 +46,8 @@ pub(crate) fn execute(
 ) -> Result<Exit, Fault> {
     block_on(async {
         let project = project(global, &arguments.project)?;
-        let (mut platform, _) = open(gather(Arc::new(Silence))?, project, shell).await?;
-        let plan = platform.plan(&arguments.to, Intent::Upgrade).await?;
+        let (mut platform, vault) = open(gather(Arc::new(Silence))?, project, shell).await?;
+        let plan = platform.plan(&vault, &arguments.to, Intent::Upgrade).await?;
         let id = id_of(&plan)?;
         shell.answer(&json!({ "plan": plan, "id": id }), || {
             screen::plan::rendered(&plan, &id, arguments.commands, shell)

@@ -40,7 +40,7 @@ pub(crate) fn execute(
         let project = project(global, &arguments.project)?;
         let (mut platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;
         platform.require_unlocked().await?;
-        let plan = platform.plan(&arguments.to, Intent::Rehearsal).await?;
+        let plan = platform.plan(&vault, &arguments.to, Intent::Rehearsal).await?;
         to_its_end(begin(platform, vault, plan).await?).await
     })
 }

@@ -52,12 +52,12 @@ pub(crate) fn execute(
         let plan = match (&arguments.plan, &arguments.to) {
             (Some(path), _) => {
                 let plan = read_plan(path)?;
-                platform.still_fits(&plan).await?;
+                platform.still_fits(&vault, &plan).await?;
                 plan
             }
             (None, to) => {
-                let planned = platform.plan(to.as_deref().unwrap_or_default(), Intent::Upgrade);
-                match planned.await {
+                let to = to.as_deref().unwrap_or_default();
+                match platform.plan(&vault, to, Intent::Upgrade).await {
                     Ok(plan) => plan,
                     Err(obstacle) => {
                         // Somebody may have begun meanwhile: that explains what was seen.

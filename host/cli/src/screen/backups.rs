@@ -1,9 +1,11 @@
 //! Backup sets for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use model::contract::Consistency;
 use serde::Serialize;
-use vault::{BackupSet, Listed, Pruned, Vault};
+use vault::{BackupSet, DatastoreRecord, Listed, Pruned, Vault, Written};
 
 use super::bytes;
 use crate::error::Fault;
@@ -27,6 +29,10 @@ pub(crate) struct Row {
     pub bytes: u64,
     /// Bytes on disk.
     pub bytes_stored: u64,
+    /// Of each datastore that may have been written to while it was taken: by whom, and from when
+    /// on that is missing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub written_meanwhile: BTreeMap<String, String>,
     /// What is wrong with it.
     pub damage: Option<String>,
 }
@@ -73,7 +79,29 @@ pub(crate) fn table(rows: &[Row], shell: &Shell) -> String {
 #[must_use]
 pub(crate) fn made(set: &BackupSet) -> String {
     let (plain, stored) = sizes(set);
-    format!("backup {}  {} → {}", set.id(), bytes(plain), bytes(stored))
+    let mut lines = vec![format!("backup {}  {} → {}", set.id(), bytes(plain), bytes(stored))];
+    lines.extend(set.record().datastores.iter().filter_map(|(name, record)| {
+        let told = written_meanwhile(record)?;
+        Some(format!("  {name}: {told}"))
+    }));
+    lines.join("\n")
+}
+
+/// What a restore of it would lose, if anything was written since.
+fn written_meanwhile(record: &DatastoreRecord) -> Option<String> {
+    let parts = match record.consistency {
+        Consistency::None => ", and its parts may be of different moments",
+        Consistency::OneMoment | Consistency::WritersHeld => "",
+    };
+    let who = match &record.meanwhile.written {
+        Written::Nothing => return None,
+        Written::By(names) => format!("{} ran while it was taken", names.join(", ")),
+        Written::Unknown => "nobody knows who wrote while it was taken: name them under \
+                             `written-by`"
+            .to_owned(),
+    };
+    let at = record.taken_at;
+    Some(format!("{who}{parts}; what was written after {at:.0} is not in it"))
 }
 
 /// What pruning removed and kept.
@@ -94,6 +122,9 @@ fn row(vault: &Vault, listed: &Listed) -> Row {
         let levels = set.record().datastores.keys().map(|name| vault.proof_level(set, name).ok());
         levels.collect::<Option<Vec<_>>>()?.into_iter().min().map(u8::from)
     });
+    let datastores = set.iter().flat_map(|set| &set.record().datastores);
+    let written =
+        datastores.filter_map(|(name, record)| Some((name.clone(), written_meanwhile(record)?)));
     Row {
         set: listed.id().to_string(),
         began: header.map(|header| format!("{:.0}", header.began_at)),
@@ -102,6 +133,7 @@ fn row(vault: &Vault, listed: &Listed) -> Row {
         proof,
         bytes,
         bytes_stored,
+        written_meanwhile: written.collect(),
         damage: match listed {
             Listed::Whole(_) => None,
             Listed::Damaged { reason, .. } => Some(reason.clone()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::plan::{Plan, Step};
 use model::contract::Severity;
 
-use super::duration;
+use super::{bytes, duration};
 use crate::shell::{Paint, Shell};
 
 /// The most changes that are listed: a screen full, and some scrolling.
@@ -19,6 +19,12 @@ pub(crate) fn rendered(plan: &Plan, id: &str, commands: bool, shell: &Shell) -> 
     lines.push(String::new());
     lines.extend(steps(plan, commands, shell));
     lines.push(String::new());
+    let data = data(plan);
+    if !data.is_empty() {
+        lines.push("what holds state:".to_owned());
+        lines.extend(data);
+        lines.push(String::new());
+    }
     let changes = changes(plan, shell);
     if !changes.is_empty() {
         lines.push("what deploying changes, as the platform tells it:".to_owned());
@@ -57,6 +63,38 @@ pub(crate) fn steps(plan: &Plan, commands: bool, shell: &Shell) -> Vec<String> {
             );
         }
     }
+    lines
+}
+
+/// Sizes, room, and why writers stop, of each datastore.
+fn data(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, seen) in &plan.snapshot.datastores {
+        let Some(its) = plan.datastores.get(name) else { continue };
+        let mut parts = vec![bytes(seen.bytes)];
+        let extents = seen.pending.as_ref().map_or(&[][..], |pending| &pending.extents);
+        if let Some(largest) = extents.iter().max_by_key(|extent| extent.bytes) {
+            let rows = largest.count.map(|count| format!(" ({count} rows)")).unwrap_or_default();
+            parts.push(format!("largest {} {}{rows}", largest.name, bytes(largest.bytes)));
+        }
+        parts.extend(seen.bytes_free.map(|free| format!("{} free there", bytes(free))));
+        parts.push(match &its.held {
+            Some(why) => format!("writers stop: {why}"),
+            None => "writers go on".to_owned(),
+        });
+        lines.push(format!("  {name}  {}", parts.join(" · ")));
+        lines.extend(seen.last.as_ref().map(|last| {
+            let took = duration(Duration::from_millis(last.milliseconds));
+            format!(
+                "    the last backup, {}: {} → {} in {took}",
+                last.set,
+                bytes(last.bytes),
+                bytes(last.bytes_stored)
+            )
+        }));
+    }
+    let free = plan.snapshot.backup_bytes_free.filter(|_| !lines.is_empty());
+    lines.extend(free.map(|free| format!("  {} free where backups go", bytes(free))));
     lines
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::Name;
-use model::contract::{Consistency, ProofLevel, Running, Schema, Traffic, WayBack};
+use model::contract::{Consistency, Presence, ProofLevel, Running, Schema, Traffic, WayBack};
 use model::stack::{Backups, Component, Datastore, OnFailure, Policy, Stack};
 use serde_json::json;
 
@@ -37,6 +37,7 @@ fn stack() -> Stack {
         plugin: name("files"),
         settings: json!({}),
         written_by: vec![name("api")],
+        writers_are_named: true,
         proof: ProofLevel::Restored,
         rehearsal: None,
         within: Duration::from_secs(60),
@@ -53,7 +54,7 @@ fn stack() -> Stack {
             (name("orders"), datastore),
         ]),
         secrets: BTreeMap::new(),
-        policy: Policy { on_failure: OnFailure::Return, loss_budget: Duration::ZERO },
+        policy: Policy { on_failure: OnFailure::Return, ..Policy::default() },
         backups: Backups { recipients: Vec::new(), directory: None, keep_last: 5, keep_days: 30 },
     }
 }
@@ -89,6 +90,7 @@ fn store(dirty: bool) -> DatastoreSnapshot {
         consistency: Consistency::None,
         backup_commands: Vec::new(),
         restorable: true,
+        last: None,
     }
 }
 
@@ -103,6 +105,7 @@ fn broken() -> Snapshot {
         ]),
         datastores: BTreeMap::from([(name("keys"), unread), (name("orders"), store(true))]),
         unseen: BTreeMap::from([(name("keys"), "there is no data/keys".to_owned())]),
+        backup_bytes_free: None,
     }
 }
 
@@ -163,6 +166,25 @@ fn nothing_that_an_upgrade_insists_on_stands_in_the_way() {
             "discard what was set aside of orders",
         ]
     );
+}
+
+/// A database server that is a component itself: nothing could be kept or restored while it is down.
+#[test]
+fn what_a_datastore_lives_in_runs_while_that_is_kept_and_restored() {
+    let mut stack = stack();
+    stack.components.insert(name("db"), stack.components[&name("gateway")].clone());
+    let orders = stack.datastores.get_mut(&name("orders")).unwrap();
+    orders.settings = json!({ "inside": "db" });
+    let (mut seen, mut known) = (broken(), known());
+    seen.components.insert(name("db"), running(Some("3.0.0")));
+    known.insert(name("db"), Known { revision: Some("2.0.0".to_owned()), instances: 1 });
+    let plan = asked(&stack, seen, &known, "shop", &["orders"]).unwrap();
+    let of_db = |act: &Act| act.subject() == Some(&name("db"));
+    let place = |wanted: &dyn Fn(&Act) -> bool| plan.steps.iter().position(|s| wanted(&s.act));
+    let redeployed = place(&|act| of_db(act) && matches!(act, Act::Revert(.., Presence::Running)));
+    let kept = place(&|act| matches!(act, Act::BackUp(..)));
+    assert!(redeployed.is_some() && redeployed < kept, "{:?}", plan.steps);
+    assert_eq!(place(&|act| of_db(act) && matches!(act, Act::Stop(_) | Act::Start(..))), None);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::tree::{Tree, TreeValue};
 const LINE_BYTES_MAX: usize = 4096;
 
 /// The keys of a datastore's entry that are not the plugin's own.
-const DATASTORE_KEYS: [&str; 3] = ["schema", "migration", "migrate"];
+const DATASTORE_KEYS: [&str; 4] = ["schema", "migration", "migrate", "migrations"];
 /// So many letters may a key differ from a known one to have been meant as it.
 const MISSPELT_BY_MAX: usize = 2;
 
@@ -141,9 +141,16 @@ fn read_datastore(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<DatastoreR
         Some(node) => read_migrate(&node, reader).map(Some),
         None => Some(None),
     };
+    let migrations = read_line(&mut table, "migrations", reader);
     let entry = node.json(reader)?;
     refuse_misspelt(&table, reader);
-    Some(DatastoreRelease { schema: schema?, migration: migration?, migrate: migrate?, entry })
+    Some(DatastoreRelease {
+        schema: schema?,
+        migration: migration?,
+        migrate: migrate?,
+        migrations: migrations?,
+        entry,
+    })
 }
 
 /// What else stands in an entry is for the plugin, so that any key may; but one that is nearly a

@@ -171,8 +171,11 @@ fn read_datastore(
     let plugin = table.required("plugin", reader).and_then(|node| node.name(reader));
     let settings = read_settings(&mut table, names, reader);
     let written_by = match table.optional("written-by") {
-        Some(node) => read_references(name, &node, &mut names.written_by, reader),
-        None => Some(Vec::new()),
+        Some(node) => {
+            let writers = read_references(name, &node, &mut names.written_by, reader);
+            writers.map(|writers| (writers, true))
+        }
+        None => Some((Vec::new(), false)),
     };
     let proof = match table.optional("proof") {
         Some(node) => node
@@ -187,10 +190,12 @@ fn read_datastore(
         None => Some(DATASTORE_WITHIN_DEFAULT),
     };
     table.finish(reader);
+    let (written_by, writers_are_named) = written_by?;
     Some(Datastore {
         plugin: plugin?,
         settings: settings?,
-        written_by: written_by?,
+        written_by,
+        writers_are_named,
         proof: proof?,
         rehearsal: rehearsal?,
         within: within?,
@@ -346,8 +351,16 @@ fn read_policy(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Policy> {
         Some(node) => node.duration(reader),
         None => Some(Policy::default().loss_budget),
     };
+    let downtime_above_bytes = match table.optional("downtime-above") {
+        Some(node) => node.size(reader),
+        None => Some(Policy::default().downtime_above_bytes),
+    };
     table.finish(reader);
-    Some(Policy { on_failure: on_failure?, loss_budget: loss_budget? })
+    Some(Policy {
+        on_failure: on_failure?,
+        loss_budget: loss_budget?,
+        downtime_above_bytes: downtime_above_bytes?,
+    })
 }
 
 fn read_backups(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Backups> {

@@ -7,9 +7,12 @@ use engine::act::{Answer, Failure, Purpose};
 use engine::machine::{Effect, Machine};
 use engine::plan::{Intent, Plan};
 use model::Name;
-use model::contract::{ProofLevel, Target};
+use model::contract::{Consistency, ProofLevel, Target};
 use sandbox::{Artifacts, BackupRead, BackupTaken};
-use vault::{BackupSet, DatastoreRecord, Demand, ProofRecord, Proven, Recheck, SetHeader, SetId};
+use vault::{
+    BackupSet, DatastoreRecord, Demand, Meanwhile, ProofRecord, Proven, Recheck, SetHeader, SetId,
+    Written,
+};
 
 use super::{Trouble, Worker, call_failed, failed};
 use crate::error::{Error, failures};
@@ -36,6 +39,8 @@ pub(crate) struct SetRequest<'a> {
     pub(crate) target: &'a Target,
     pub(crate) key: &'a str,
     pub(crate) within: std::time::Duration,
+    /// Who may write to each datastore meanwhile; unknown for one that is not here.
+    pub(crate) written: BTreeMap<Name, Written>,
 }
 
 /// Why a set was not taken.
@@ -110,6 +115,7 @@ impl Worker {
             target: &effect.step.target,
             key: &self.key(effect),
             within: effect.step.within,
+            written: names.iter().map(|name| (name.clone(), written(machine, name))).collect(),
         };
         if purpose == Purpose::BeforeRestore {
             return self.keep(request).await;
@@ -299,6 +305,7 @@ impl Worker {
             Err(Error::Call(_)) if request.purpose == vault::Purpose::FailedState => None,
             other => other?,
         };
+        let began = std::time::Instant::now();
         let taken_at = self.platform.machinery.clock.now();
         let written = BackupTaken::new(set.clone(), name.as_str());
         let session = self.changing(Artifacts::Write(written.clone()));
@@ -308,6 +315,11 @@ impl Worker {
             let message = format!("backup of {name} failed");
             call_failed(failures::BACKUP, message, &error)
         })?;
+        let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let meanwhile = Meanwhile {
+            milliseconds,
+            written: request.written.get(name).cloned().unwrap_or_default(),
+        };
         let stack = &self.platform.project.stack;
         let wanted = stack.datastores.get(name).map_or(ProofLevel::Restored, |its| its.proof);
         Ok(DatastoreRecord {
@@ -317,10 +329,29 @@ impl Worker {
             proof_wanted: wanted,
             artifacts: written.written(),
             figures: taken.figures,
-            consistency: taken.consistency,
+            consistency: consistency(taken.consistency, &meanwhile.written),
             taken_at,
             state: taken.state,
+            meanwhile,
         })
+    }
+}
+
+/// Who can write to a datastore at this point of a run.
+fn written(machine: &Machine, name: &Name) -> Written {
+    match machine.facts().open_writers(machine.plan(), name) {
+        None => Written::Unknown,
+        Some(writers) if writers.is_empty() => Written::Nothing,
+        Some(writers) => Written::By(writers.iter().map(Name::to_string).collect()),
+    }
+}
+
+/// A plugin knows whether its datastore gave one moment; whether writers were held, the host does.
+fn consistency(claimed: Consistency, written: &Written) -> Consistency {
+    match (claimed, written) {
+        (Consistency::OneMoment, _) => Consistency::OneMoment,
+        (_, Written::Nothing) => Consistency::WritersHeld,
+        (_, Written::Unknown | Written::By(_)) => Consistency::None,
     }
 }
 

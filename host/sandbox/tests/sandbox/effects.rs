@@ -71,6 +71,7 @@ fn record_of(artifacts: Vec<vault::ArtifactRecord>) -> DatastoreRecord {
         consistency: Consistency::OneMoment,
         taken_at: jiff::Timestamp::UNIX_EPOCH,
         state: serde_json::json!({}),
+        meanwhile: vault::Meanwhile::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The forms in which a secret may appear.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -73,7 +74,8 @@ pub(super) fn needles(value: &[u8], label: usize) -> Vec<Needle> {
     let mut texts = BTreeSet::new();
     let mut digits = BTreeSet::new();
     let mut base64 = BTreeSet::new();
-    for part in parts(value) {
+    let parts = parts(value);
+    for part in parts.iter().map(AsRef::as_ref) {
         texts.extend(percent(part));
         digits.extend(hexadecimal(part));
         for alphabet in [STANDARD, URL_SAFE] {
@@ -99,10 +101,50 @@ pub(super) fn needles(value: &[u8], label: usize) -> Vec<Needle> {
     all
 }
 
-/// The value, and its lines without the space around them.
-fn parts(value: &[u8]) -> BTreeSet<&[u8]> {
+/// The value, its lines without the space around them, and the passwords of addresses in it, which
+/// tools show without the rest of the address.
+fn parts(value: &[u8]) -> BTreeSet<Cow<'_, [u8]>> {
     let lines = value.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
-    lines.chain([value]).filter(|part| part.len() >= SECRET_BYTES_MIN).collect()
+    let whole = lines.chain([value]).map(Cow::Borrowed);
+    let passwords = passwords(value).into_iter().flat_map(|password| {
+        let decoded = percent_decoded(password);
+        [Cow::Borrowed(password), Cow::Owned(decoded)]
+    });
+    whole.chain(passwords).filter(|part| part.len() >= SECRET_BYTES_MIN).collect()
+}
+
+/// What stands between `scheme://user:` and the last `@` before the address's path.
+fn passwords(value: &[u8]) -> Vec<&[u8]> {
+    const SCHEME: &[u8] = b"://";
+    let starts = value.windows(SCHEME.len()).enumerate().filter(|(_, bytes)| *bytes == SCHEME);
+    let password = |(at, _): (usize, &[u8])| {
+        let rest = &value[at + SCHEME.len()..];
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || b"/?#\"'".contains(byte);
+        let authority = &rest[..rest.iter().position(ends).unwrap_or(rest.len())];
+        let login = &authority[..authority.iter().rposition(|byte| *byte == b'@')?];
+        Some(&login[login.iter().position(|byte| *byte == b':')? + 1..])
+    };
+    starts.filter_map(password).collect()
+}
+
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| byte == b'%');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(meant) => {
+                decoded.push(meant);
+                rest = &after[2..];
+            }
+            None => {
+                decoded.push(byte);
+                rest = after;
+            }
+        }
+    }
+    decoded
 }
 
 fn hexadecimal(value: &[u8]) -> [Vec<u8>; 2] {

@@ -85,6 +85,7 @@ pub(crate) fn datastore(artifacts: Vec<ArtifactRecord>, wanted: ProofLevel) -> D
         consistency: Consistency::WritersHeld,
         taken_at: at(0),
         state: serde_json::json!({ "ratio": 0.1, "nested": { "z": 1, "a": [null] } }),
+        meanwhile: vaultup_vault::Meanwhile::default(),
     }
 }
 

@@ -59,8 +59,10 @@ impl MongoServer {
     /// When it throws.
     pub fn shell(&self, script: &str) -> Result<String> {
         let mut command = Command::new(self.tools().join("mongosh"));
-        command.args(["--quiet", "--norc", "--host=127.0.0.1"]);
-        command.arg(format!("--port={}", self.port)).args([DATABASE, "--eval", script]);
+        // Its own two seconds are not enough on a machine that has other work to do.
+        let patience = "serverSelectionTimeoutMS=60000&directConnection=true";
+        let address = format!("mongodb://127.0.0.1:{}/{DATABASE}?{patience}", self.port);
+        command.args(["--quiet", "--norc", &address, "--eval", script]);
         command.env("HOME", self.folder.path());
         Ok(output(command)?.trim().to_owned())
     }

@@ -98,8 +98,8 @@ impl MongoShop {
         let program = folder.join("bin/migrate-catalogue");
         let shell = self.server.tools().join("mongosh");
         let text = format!(
-            "#!/bin/sh\nexec {} --quiet --norc --host=127.0.0.1 --port={} {DATABASE} \
-             --file \"$(dirname \"$0\")/../migrate.js\"\n",
+            "#!/bin/sh\nexec {} --quiet --norc \
+             'mongodb://127.0.0.1:{}/{DATABASE}?serverSelectionTimeoutMS=60000' --file \"$(dirname \"$0\")/../migrate.js\"\n",
             shell.display(),
             self.server.port()
         );

@@ -25,6 +25,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 #[derive(Debug)]
 pub struct PostgresServer {
     programs: PathBuf,
+    server: PathBuf,
     folder: TempDir,
     port: u16,
     user: Option<(u32, u32)>,
@@ -38,17 +39,51 @@ impl PostgresServer {
     /// # Errors
     /// When anything cannot be installed or started: nothing is skipped.
     pub fn start() -> Result<Self> {
+        Self::start_of("install-postgres.sh")
+    }
+
+    /// As [`PostgresServer::start`], but the server is of a newer major version than its tools.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_newer() -> Result<Self> {
+        Self::start_of("install-postgres-newer.sh")
+    }
+
+    /// Starts a newer major version on this server's data, as a new image over an old volume does;
+    /// what it said when it ended.
+    ///
+    /// # Errors
+    /// When it cannot be started, or runs.
+    pub fn newer_on_its_data(&mut self) -> Result<String> {
+        let newer = output(Command::new(scripts().join("install-postgres-newer.sh")))?;
+        let older = std::mem::replace(&mut self.server, PathBuf::from(newer.trim()));
+        let begun = self.begin();
+        self.server = older;
+        match begun {
+            Ok(()) => bail!("a newer major version runs on the data of an older one"),
+            Err(error) => {
+                self.process = None;
+                Ok(error.to_string())
+            }
+        }
+    }
+
+    fn start_of(install: &str) -> Result<Self> {
         let programs = output(Command::new(scripts().join("install-postgres.sh")))?;
         let programs = PathBuf::from(programs.trim());
+        let server = output(Command::new(scripts().join(install)))?;
+        let server = PathBuf::from(server.trim());
         let folder = tempfile::Builder::new().prefix("vaultup-pg-").tempdir()?;
         let user = unprivileged()?;
         if let Some((uid, gid)) = user {
             std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid))?;
         }
-        let mut server = Self { programs, folder, port: free_port()?, user, process: None };
-        server.make_cluster()?;
-        server.begin()?;
-        Ok(server)
+        let port = free_port()?;
+        let mut started = Self { programs, server, folder, port, user, process: None };
+        started.make_cluster()?;
+        started.begin()?;
+        Ok(started)
     }
 
     /// The port on 127.0.0.1.
@@ -186,7 +221,7 @@ impl PostgresServer {
     }
 
     fn as_user(&self, name: &str) -> Command {
-        let mut command = Command::new(self.programs.join(name));
+        let mut command = Command::new(self.server.join(name));
         command.current_dir(self.folder.path());
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);

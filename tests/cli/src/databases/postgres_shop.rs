@@ -102,6 +102,14 @@ impl PostgresShop {
     /// When the text is not in it.
     pub fn rewrite_stack(&self, text: &str, by: &str) -> Result<()> {
         self.write_stack_file("refuse", "")?;
+        self.edit_stack(text, by)
+    }
+
+    /// Writes something else in the stack file, wherever it stands.
+    ///
+    /// # Errors
+    /// When it does not stand there, or the file cannot be written.
+    pub fn edit_stack(&self, text: &str, by: &str) -> Result<()> {
         let path = self.folder.join("vaultup.toml");
         let stack = fs::read_to_string(&path)?;
         ensure!(stack.contains(text), "the stack file has no `{text}`");
@@ -176,6 +184,18 @@ impl PostgresShop {
         let line: Value = serde_json::from_str(&output(command)?)?;
         let ready = line["ready"].as_bool().unwrap_or(false);
         Ok(line["version"].as_str().filter(|_| ready).map(str::to_owned))
+    }
+
+    /// Moves to another server: the stack file and the releases name it from now on.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn use_server(&mut self, server: PostgresServer) -> Result<()> {
+        self.server = server;
+        for release in RELEASES {
+            self.install(release, &[])?;
+        }
+        self.write_stack_file("refuse", "")
     }
 
     /// Adds orders beside the service.

@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use stage::PostgresShop;
 
@@ -63,6 +64,119 @@ fn a_database_that_cannot_be_backed_up_or_restored_is_refused_before_anything_ch
     answered(&shop, "check that writes", &output, "read-only transaction", &before);
     assert_eq!(shop.server.made_by_vaultup().unwrap(), [""; 0]);
     figure("bad input of a database answered with code, state and next command: 7/7");
+}
+
+/// The same command where a directory has a file system of 1 MiB mounted on it, in a mount namespace
+/// of its own.
+fn with_small_disk(command: &Command, on: &Path) -> Command {
+    fs::create_dir_all(on).unwrap();
+    let script = "mount -t tmpfs -o size=1m,mode=0700 small \"$1\" || exit 99; shift; exec \"$@\"";
+    let mut small = Command::new("unshare");
+    small.args(["--mount", "sh", "-c", script, "sh"]).arg(on);
+    small.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    small.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    small.current_dir(command.get_current_dir().unwrap());
+    small
+}
+
+#[test]
+fn no_room_for_a_backup_or_for_a_restore_beside_the_database_is_refused_before_anything_changes() {
+    let (shop, folder) = shop_at("1.0.0");
+    let before = shop.digest().unwrap();
+    let backups = folder.path().join("home/data/backups");
+    let check = shop.command(&["check", "--to", "2.0.0"]);
+    let output = with_small_disk(&check, &backups).output().unwrap();
+    answered(&shop, "no room for the backup", &output, "room for the backup", &before);
+    let data = folder.path().join("small");
+    let setting = format!("database = \"shop\"\ndata = \"{}\"", data.display());
+    shop.rewrite_stack("database = \"shop\"", &setting).unwrap();
+    let check = shop.command(&["check", "--to", "2.0.0"]);
+    let output = with_small_disk(&check, &data).output().unwrap();
+    answered(&shop, "no room to restore", &output, "no room to restore", &before);
+    figure("no room: 2/2 refused");
+}
+
+/// R55: writers that nobody names cannot be stopped, and what they write would be lost.
+#[test]
+fn a_database_with_live_writers_that_nobody_names_is_refused_at_its_place_in_the_file() {
+    let (shop, _folder) = shop_at("2.0.0");
+    let before = shop.digest().unwrap();
+    shop.rewrite_stack("written-by = [\"api\"]\n", "").unwrap();
+    let refused = shop.vaultup(&["plan", "--to", "3.0.0"]).unwrap();
+    assert_ne!(refused.status, Some(0), "{}", refused.shown());
+    let text = fs::read_to_string(shop.folder().join("vaultup.toml")).unwrap();
+    let line = text.lines().position(|line| line == "[datastores.orders]").unwrap() + 1;
+    let place = format!("vaultup.toml:{line}");
+    for part in ["error[VU0402]", "nobody knows who writes", &place, "state: ", "`written-by"] {
+        assert!(refused.errors.contains(part), "no `{part}` in: {}", refused.errors);
+    }
+    // A backup by hand is taken, and says what it does not know.
+    let created = shop.vaultup(&["backup", "create"]).unwrap();
+    expect(&created, 0);
+    assert!(created.output.contains("nobody knows who wrote"), "{}", created.shown());
+    assert_eq!(shop.digest().unwrap(), before);
+    // Named, the backup says who ran, and from when on what they wrote is missing.
+    shop.write_stack_file("refuse", "").unwrap();
+    let created = shop.vaultup(&["backup", "create"]).unwrap();
+    expect(&created, 0);
+    assert!(created.output.contains("api ran while it was taken"), "{}", created.shown());
+    let listed = shop.vaultup(&["backup", "list", "--format", "json"]).unwrap();
+    assert!(listed.output.contains("api ran while it was taken"), "{}", listed.shown());
+    shop.stop().unwrap();
+    let created = shop.vaultup(&["backup", "create"]).unwrap();
+    expect(&created, 0);
+    assert!(!created.output.contains("while it was taken"), "{}", created.shown());
+}
+
+/// R21: the schema's tool recorded what it applied, and the previous release what it shipped.
+#[test]
+fn a_shipped_migration_that_was_edited_blocks() {
+    let (shop, _folder) = shop_at("2.0.0");
+    let releases = shop.folder().join("releases");
+    for (release, order) in [("2.0.0", "0001_a.sql"), ("3.0.0", "0002_b.sql")] {
+        let migrations = releases.join(release).join("migrations");
+        fs::create_dir_all(&migrations).unwrap();
+        fs::write(migrations.join("0001_a.sql"), "CREATE TABLE a (b integer);\n").unwrap();
+        fs::write(migrations.join(order), "CREATE TABLE a (b integer);\n").unwrap();
+        let file = releases.join(release).join("release.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let named = text.replace("\nschema = ", "\nmigrations = \"migrations\"\nschema = ");
+        fs::write(file, named).unwrap();
+    }
+    // What the sample application records of its first migration is no checksum of this file.
+    let recorded = shop.vaultup(&["plan", "--to", "3.0.0"]).unwrap();
+    assert!(recorded.errors.contains("was changed after it was applied"), "{}", recorded.shown());
+    let sum =
+        "UPDATE _sqlx_migrations SET checksum = sha384(convert_to($$CREATE TABLE a (b integer);
+$$, 'UTF8'))";
+    shop.server.psql("shop", sum).unwrap();
+    expect(&shop.vaultup(&["plan", "--to", "3.0.0"]).unwrap(), 0);
+    let edited = releases.join("3.0.0/migrations/0001_a.sql");
+    fs::write(&edited, "CREATE TABLE a (b bigint);\n").unwrap();
+    let refused = shop.vaultup(&["plan", "--to", "3.0.0"]).unwrap();
+    assert_ne!(refused.status, Some(0), "{}", refused.shown());
+    for part in ["error[VU0402]", "0001_a.sql", "release 2.0.0 shipped it", "it was applied"] {
+        assert!(refused.errors.contains(part), "no `{part}` in: {}", refused.errors);
+    }
+}
+
+/// R20: the size rule picks the strategy, and the plan shows it.
+#[test]
+fn the_plan_shows_sizes_room_and_last_backup_and_a_large_table_takes_downtime() {
+    let (shop, _folder) = shop_at("1.0.0");
+    let small = shop.vaultup(&["plan", "--to", "2.0.0"]).unwrap();
+    expect(&small, 0);
+    for part in ["largest public.orders", "writers go on", "free where backups go"] {
+        assert!(small.output.contains(part), "no `{part}` in: {}", small.output);
+    }
+    let set = shop.back_up().unwrap();
+    shop.write_stack_file("refuse", "\n[policy]\ndowntime-above = \"50kB\"\n").unwrap();
+    let large = shop.vaultup(&["plan", "--to", "2.0.0"]).unwrap();
+    expect(&large, 0);
+    let last = format!("the last backup, {set}");
+    for part in ["writers stop: public.orders has", "takes downtime", "  hold ", last.as_str()] {
+        assert!(large.output.contains(part), "no `{part}` in: {}", large.output);
+    }
 }
 
 #[test]

@@ -1,192 +1,211 @@
-//! vaultup, and the server, killed while a dump, a proof and a restore are under way.
+//! vaultup, and the server, killed in the middle of a dump, a proof, a restore and an exchange.
+//!
+//! Each kill happens at a meeting with the tool that is at work then, see [`stage::Rendezvous`]:
+//! half of a stream has passed, whatever the speed of the machine.
 
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
-use stage::PostgresShop;
+use stage::{Meeting, Rendezvous};
 
 use crate::postgres::shop_with;
 use crate::support::{expect, figure, wait_until};
 
-/// So many that each stage takes long enough to be seen and killed.
-const ORDERS: u32 = 200_000;
-
+/// So many that every stream is much longer than what passes before a meeting.
+const ORDERS: u32 = 20_000;
 /// Documents of a catalogue, likewise.
-const ITEMS: u32 = 15_000;
+const ITEMS: u32 = 5000;
+/// What passes before a meeting: more than a header, less than half of any stream.
+const BYTES: u32 = 100_000;
 
-/// When something is killed: a condition that the server itself waits for.
+/// When something is killed.
 struct Instant {
     name: &'static str,
     from: &'static str,
     to: &'static str,
-    faults: &'static [&'static str],
-    condition: &'static str,
-    /// What the run ends with when nothing is killed.
+    /// Whether the migration fails half-way, so that there is something to restore.
+    half_way: bool,
+    tool: &'static str,
+    /// What its arguments contain.
+    words: &'static [&'static str],
+    meeting: Meeting,
+    /// What the run ends with when nothing but vaultup is killed.
     ends: (&'static str, i32),
 }
 
-const INSTANTS: [Instant; 3] = [
-    Instant {
-        name: "dump",
-        from: "1.0.0",
-        to: "2.0.0",
-        faults: &[],
-        condition: "SELECT FROM pg_stat_activity WHERE application_name = 'vaultup'
-            AND query LIKE 'COPY public.orders %TO stdout%'",
-        ends: ("2.0.0", 0),
-    },
-    Instant {
-        name: "proof",
-        from: "1.0.0",
-        to: "2.0.0",
-        faults: &[],
-        condition: "SELECT FROM pg_stat_activity WHERE datname LIKE '%_vaultup_proof'
-            AND query LIKE 'COPY public.orders %FROM stdin%'",
-        ends: ("2.0.0", 0),
-    },
-    Instant {
-        name: "restore",
-        from: "2.0.0",
-        to: "3.0.0",
-        faults: &["migrate-fails-half-way"],
-        condition: "SELECT FROM pg_stat_activity WHERE datname LIKE '%_vaultup_fill_%'
-            AND query LIKE 'COPY public.orders %FROM stdin%'",
-        ends: ("2.0.0", 3),
-    },
+impl Instant {
+    const fn upgrade(name: &'static str, tool: &'static str, meeting: Meeting) -> Self {
+        let (from, to, words, ends) = ("1.0.0", "2.0.0", &[] as &[&str], ("2.0.0", 0));
+        Self { name, from, to, half_way: false, tool, words, meeting, ends }
+    }
+
+    const fn way_back(name: &'static str, tool: &'static str, meeting: Meeting) -> Self {
+        let (from, to, words, ends) = ("2.0.0", "3.0.0", &[] as &[&str], ("2.0.0", 3));
+        Self { name, from, to, half_way: true, tool, words, meeting, ends }
+    }
+
+    const fn of(self, words: &'static [&'static str]) -> Self {
+        Self { words, ..self }
+    }
+
+    fn arranged(&self, folder: &Path, tools: &Path) -> Rendezvous {
+        Rendezvous::arrange(folder, tools, self.tool, self.words, self.meeting).unwrap()
+    }
+}
+
+const OF_POSTGRES: [Instant; 4] = [
+    Instant::upgrade("dump", "pg_dump", Meeting::InOutput(BYTES)).of(&["--snapshot="]),
+    Instant::upgrade("proof", "pg_restore", Meeting::InInput(BYTES)).of(&["_vaultup_proof"]),
+    Instant::way_back("restore", "pg_restore", Meeting::InInput(BYTES)).of(&["_vaultup_fill_"]),
+    Instant::way_back("exchange", "psql", Meeting::Before).of(&[
+        "--set=live=",
+        "--set=new=",
+        "--set=old=",
+    ]),
 ];
 
+const OF_MONGO: [Instant; 4] = [
+    Instant::upgrade("dump", "mongodump", Meeting::InOutput(BYTES)).of(&["--db=shop"]),
+    Instant::upgrade("proof", "mongorestore", Meeting::InInput(BYTES)).of(&["_vaultup_proof."]),
+    Instant::way_back("restore", "mongorestore", Meeting::InInput(BYTES)).of(&["vaultup_new_"]),
+    Instant::way_back("exchange", "mongosh", Meeting::Before).of(&["nothing was filled"]),
+];
+
+fn begun(mut command: Command, rendezvous: &Rendezvous) -> Child {
+    rendezvous.on_path_of(&mut command).unwrap();
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn ended(mut command: Command, rendezvous: &Rendezvous) -> stage::Ran {
+    rendezvous.on_path_of(&mut command).unwrap();
+    stage::Ran::of(command.output().unwrap())
+}
+
+/// What is typed after the server was killed: a run that holds goes on from there, one that failed
+/// is made anew, and a decision that waits for a person is made.
+fn brought_to_an_end(
+    status: Option<i32>,
+    instant: &Instant,
+    vaultup: impl Fn(&[&str]) -> stage::Ran,
+) -> stage::Ran {
+    let again = match status {
+        Some(4) => vaultup(&["resume"]),
+        _ => vaultup(&["run", "--to", instant.to]),
+    };
+    match again.status {
+        Some(4) => vaultup(&["rollback", "--accept-loss"]),
+        _ => again,
+    }
+}
+
 #[test]
-fn a_kill_of_vaultup_during_dump_proof_and_restore_loses_nothing() {
-    for instant in INSTANTS {
-        let (shop, _folder) = shop_with(instant.from, ORDERS);
-        let before = prepared(&shop, &instant);
-        let mut child = begun(&shop, &instant);
-        shop.server.psql("postgres", &until(instant.condition)).unwrap();
+fn a_kill_of_vaultup_during_dump_proof_restore_and_exchange_loses_no_row() {
+    for instant in OF_POSTGRES {
+        let (shop, folder) = shop_with(instant.from, ORDERS);
+        prepare_postgres(&shop, &instant);
+        let before = shop.digest().unwrap();
+        let mut meeting = instant.arranged(folder.path(), shop.server.programs());
+        let mut child = begun(shop.command(&["run", "--to", instant.to]), &meeting);
+        meeting.wait(&mut child).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        let resumed = shop.vaultup(&["resume"]).unwrap();
+        meeting.let_go().unwrap();
+        let resumed = ended(shop.command(&["resume"]), &meeting);
         expect(&resumed, instant.ends.1);
         assert_eq!(shop.serving().unwrap().as_deref(), Some(instant.ends.0), "{}", instant.name);
         assert_eq!(shop.digest().unwrap(), before, "{}", instant.name);
         nothing_is_left(&shop, &instant);
-        figure(&format!("vaultup killed during {}: no row differs", instant.name));
+        figure(&format!("PostgreSQL: vaultup killed during {}: no row differs", instant.name));
     }
 }
 
 #[test]
-fn a_kill_of_the_server_during_dump_proof_and_restore_loses_nothing() {
-    for instant in INSTANTS {
-        let (mut shop, _folder) = shop_with(instant.from, ORDERS);
-        let before = prepared(&shop, &instant);
-        let child = begun(&shop, &instant);
-        shop.server.psql("postgres", &until(instant.condition)).unwrap();
+fn a_kill_of_the_server_during_dump_proof_restore_and_exchange_loses_no_row() {
+    for instant in OF_POSTGRES {
+        let (mut shop, folder) = shop_with(instant.from, ORDERS);
+        prepare_postgres(&shop, &instant);
+        let before = shop.digest().unwrap();
+        let mut meeting = instant.arranged(folder.path(), shop.server.programs());
+        let mut child = begun(shop.command(&["run", "--to", instant.to]), &meeting);
+        meeting.wait(&mut child).unwrap();
         shop.server.kill().unwrap();
-        let ended = child.wait_with_output().unwrap();
-        assert!(!ended.status.success(), "{}: {ended:?}", instant.name);
+        meeting.let_go().unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(!output.status.success(), "{}: {output:?}", instant.name);
         shop.server.begin().unwrap();
-        // A run that held goes on from there; one that failed is made anew.
-        let again = match ended.status.code() {
-            Some(4) => shop.vaultup(&["resume"]).unwrap(),
-            _ => shop.vaultup(&["run", "--to", instant.to]).unwrap(),
-        };
-        let again = match again.status {
-            Some(4) => shop.vaultup(&["rollback", "--accept-loss"]).unwrap(),
-            _ => again,
-        };
+        if output.status.code() != Some(4) {
+            // It lost its server as well, and nothing ill is upgraded.
+            wait_until("the application is ready again", || shop.serving().unwrap().is_some());
+        }
+        let again = brought_to_an_end(output.status.code(), &instant, |words| {
+            ended(shop.command(words), &meeting)
+        });
         assert!(matches!(again.status, Some(0 | 3)), "{}: {}", instant.name, again.shown());
         assert_eq!(shop.digest().unwrap(), before, "{}", instant.name);
         assert_eq!(shop.serving().unwrap().as_deref(), Some(instant.ends.0), "{}", instant.name);
-        figure(&format!("server killed during {}: no row differs", instant.name));
+        nothing_is_left(&shop, &instant);
+        figure(&format!("PostgreSQL: server killed during {}: no row differs", instant.name));
     }
 }
 
-fn prepared(shop: &PostgresShop, instant: &Instant) -> String {
-    shop.install(instant.to, instant.faults).unwrap();
-    shop.digest().unwrap()
+fn prepare_postgres(shop: &stage::PostgresShop, instant: &Instant) {
+    let faults: &[&str] = if instant.half_way { &["migrate-fails-half-way"] } else { &[] };
+    shop.install(instant.to, faults).unwrap();
 }
 
-fn begun(shop: &PostgresShop, instant: &Instant) -> Child {
-    let mut command = shop.command(&["run", "--to", instant.to]);
-    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// SQL that ends when a query finds a row: the server looks a hundred times faster than we could.
-fn until(condition: &str) -> String {
-    format!(
-        "SET statement_timeout = '60s'; DO $until$ BEGIN LOOP PERFORM pg_stat_clear_snapshot();
-         EXIT WHEN EXISTS ({condition}); PERFORM pg_sleep(0.001); END LOOP; END $until$"
-    )
-}
-
-/// Of what vaultup made only what was set aside by a restore may be there.
-fn nothing_is_left(shop: &PostgresShop, instant: &Instant) {
+/// Of what vaultup made only what was set aside by a restore may be there, and everybody may
+/// connect to what is live.
+fn nothing_is_left(shop: &stage::PostgresShop, instant: &Instant) {
     let left = shop.server.made_by_vaultup().unwrap();
     let unfinished = left.iter().filter(|name| !name.contains("_vaultup_old_"));
     assert_eq!(unfinished.count(), 0, "{}: {left:?}", instant.name);
+    let open = "SELECT datallowconn FROM pg_database WHERE datname = 'shop'";
+    assert_eq!(shop.server.psql("postgres", open).unwrap(), "t", "{}", instant.name);
 }
 
-/// How the commands are known that run while something is killed: a word of their arguments.
-const OF_MONGO: [(&str, &str, &str, &str, bool); 3] = [
-    ("dump", "mongodump", "1.0.0", "2.0.0", false),
-    ("proof", "--nsTo=shop_vaultup_proof.*", "1.0.0", "2.0.0", false),
-    ("restore", "--nsTo=shop.vaultup_new_", "2.0.0", "3.0.0", true),
-];
-
 #[test]
-fn a_kill_of_vaultup_while_mongodump_and_mongorestore_run_loses_nothing() {
-    for (name, word, from, to, half_way) in OF_MONGO {
-        let (shop, _folder) = crate::mongo::shop_at(from, ITEMS);
-        shop.install(to, &[], half_way).unwrap();
+fn a_kill_of_vaultup_during_dump_proof_restore_and_exchange_loses_no_document() {
+    for instant in OF_MONGO {
+        let (shop, folder) = crate::mongo::shop_at(instant.from, ITEMS);
+        shop.install(instant.to, &[], instant.half_way).unwrap();
         let before = shop.server.everything().unwrap();
-        let mut child = shop.command(&["run", "--to", to]).stderr(Stdio::null()).spawn().unwrap();
-        let port = format!("--port={}", shop.server.port());
-        wait_until(name, || runs(&[word, &port]));
+        let mut meeting = instant.arranged(folder.path(), &shop.server.tools());
+        let mut child = begun(shop.command(&["run", "--to", instant.to]), &meeting);
+        meeting.wait(&mut child).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        let resumed = shop.vaultup(&["resume"]).unwrap();
-        expect(&resumed, if half_way { 3 } else { 0 });
+        meeting.let_go().unwrap();
+        let resumed = ended(shop.command(&["resume"]), &meeting);
+        expect(&resumed, instant.ends.1);
         let after = shop.server.everything().unwrap();
-        assert!(!half_way || after == before, "{name}: documents differ");
-        assert!(half_way || after.contains("\"schema_version\":2"), "{name}: {after}");
-        figure(&format!("vaultup killed during {name} of MongoDB: no document differs"));
+        let name = instant.name;
+        assert!(!instant.half_way || after == before, "{name}: documents differ");
+        assert!(instant.half_way || after.contains("\"schema_version\":2"), "{name}: {after}");
+        figure(&format!("MongoDB: vaultup killed during {name}: no document differs"));
     }
 }
 
 #[test]
-fn a_kill_of_the_server_while_mongodump_and_mongorestore_run_loses_nothing() {
-    for (name, word, from, to, half_way) in OF_MONGO {
-        let (mut shop, _folder) = crate::mongo::shop_at(from, ITEMS);
-        shop.install(to, &[], half_way).unwrap();
-        let items = "print(db.items.countDocuments({}), db.items.findOne({ _id: 7 }).price)";
+fn a_kill_of_the_server_during_dump_proof_restore_and_exchange_loses_no_document() {
+    for instant in OF_MONGO {
+        let (mut shop, folder) = crate::mongo::shop_at(instant.from, ITEMS);
+        shop.install(instant.to, &[], instant.half_way).unwrap();
+        let items = "print(EJSON.stringify(db.items.find().sort({ _id: 1 }).toArray()))";
         let before = shop.server.shell(items).unwrap();
-        // The server of the tests loses what it wrote in its last second when it is killed.
-        std::thread::sleep(std::time::Duration::from_secs(2));
-        let child = shop.command(&["run", "--to", to]).stderr(Stdio::piped()).spawn().unwrap();
-        let port = format!("--port={}", shop.server.port());
-        wait_until(name, || runs(&[word, &port]));
+        let mut meeting = instant.arranged(folder.path(), &shop.server.tools());
+        let mut child = begun(shop.command(&["run", "--to", instant.to]), &meeting);
+        meeting.wait(&mut child).unwrap();
         shop.server.kill().unwrap();
-        let ended = child.wait_with_output().unwrap();
-        assert!(!ended.status.success(), "{name}: {ended:?}");
+        meeting.let_go().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let name = instant.name;
+        assert!(!output.status.success(), "{name}: {output:?}");
         shop.server.begin().unwrap();
-        let again = match ended.status.code() {
-            Some(4) => shop.vaultup(&["resume"]).unwrap(),
-            _ => shop.vaultup(&["run", "--to", to]).unwrap(),
-        };
-        let again = match again.status {
-            Some(4) => shop.vaultup(&["rollback", "--accept-loss"]).unwrap(),
-            _ => again,
-        };
+        let again = brought_to_an_end(output.status.code(), &instant, |words| {
+            ended(shop.command(words), &meeting)
+        });
         assert!(matches!(again.status, Some(0 | 3)), "{name}: {}", again.shown());
-        assert_eq!(shop.server.shell(items).unwrap(), before, "{name}");
-        figure(&format!("server killed during {name} of MongoDB: no item differs"));
+        assert!(shop.server.shell(items).unwrap() == before, "{name}: documents differ");
+        figure(&format!("MongoDB: server killed during {name}: no document differs"));
     }
-}
-
-/// Whether a program runs that has these words in its arguments.
-fn runs(words: &[&str]) -> bool {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
-    processes.flatten().any(|process| {
-        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).into_owned();
-        words.iter().all(|word| line.contains(word))
-    })
 }

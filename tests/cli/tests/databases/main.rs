@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
+mod bad_catalogue;
 mod bad_input;
 mod damage;
 mod killed;
 mod mongo;
 mod postgres;
 mod runbooks;
+mod schemas;
 mod support;

@@ -1,4 +1,4 @@
-//! Traps T1 to T3: what a runbook says to the letter, with the real tools, and what vaultup does.
+//! Traps T1 to T3 and T6: what a runbook says to the letter, with the real tools, and what vaultup does.
 
 use std::fs;
 use std::path::Path;
@@ -92,4 +92,41 @@ fn the_runbooks_replay_reverts_nothing_and_vaultups_restore_does() {
     assert_ne!(shop.digest().unwrap(), before, "T3: nothing is as it was");
     expect(&shop.vaultup(&["restore", &set, "--yes"]).unwrap(), 0);
     assert_eq!(shop.digest().unwrap(), before);
+}
+
+/// T6: a new major version of the server does not start on the data of the old one.
+#[test]
+fn the_runbooks_new_image_does_not_start_and_vaultups_restore_into_a_new_server_loses_nothing() {
+    let (mut shop, _folder) = shop_at("1.0.0");
+    let before = shop.digest().unwrap();
+    let set = shop.back_up().unwrap();
+    // Asked for by a release, it is refused with the way that leads there.
+    let release = shop.folder().join("releases/2.0.0/release.toml");
+    let text = fs::read_to_string(&release).unwrap();
+    fs::write(&release, text.replace("schema = 2", "schema = 2\nserver = 17")).unwrap();
+    let refused = shop.vaultup(&["plan", "--to", "2.0.0"]).unwrap();
+    assert_eq!(refused.status, Some(2), "{}", refused.shown());
+    for part in ["needs PostgreSQL 17", "the server is 15", "vaultup backup create", "globals.sql"]
+    {
+        assert!(refused.errors.contains(part), "{part}: {}", refused.errors);
+    }
+    // What the runbook does.
+    shop.stop().unwrap();
+    shop.server.kill().unwrap();
+    let said = shop.server.newer_on_its_data().unwrap();
+    assert!(said.contains("incompatible with server"), "T6: {said}");
+    // What vaultup does: dump, new server, restore.
+    let newer = PostgresServer::start_newer().unwrap();
+    let role = "CREATE ROLE shop LOGIN CREATEDB PASSWORD 'correct horse battery'";
+    newer.psql("postgres", role).unwrap();
+    shop.use_server(newer).unwrap();
+    let restored = shop.vaultup(&["restore", &set, "--yes"]).unwrap();
+    expect(&restored, 0);
+    let version = shop.server.psql("shop", "SHOW server_version_num").unwrap();
+    assert!(version.starts_with("17"), "{version}");
+    assert_eq!(shop.digest().unwrap(), before, "no row differs");
+    // And there a backup needs tools that are as new.
+    let refused = shop.vaultup(&["backup", "create"]).unwrap();
+    assert_ne!(refused.status, Some(0));
+    assert!(refused.errors.contains("the server is PostgreSQL 17"), "{}", refused.errors);
 }
