@@ -232,7 +232,19 @@ impl Manifest {
     /// contract that this host does not offer may have keys that it does not know: then the error
     /// is that of [`Manifest::check_contract`].
     pub fn parse(text: &str, file: &str) -> Result<Self, Error> {
-        read::parse(text, file)
+        read::parse(text, file, schema::check_schema)
+    }
+
+    /// Reads a manifest that [`Manifest::parse`] accepted before, as that of an installed plugin.
+    ///
+    /// Everything is checked again but whether the schema of the settings is JSON Schema: telling
+    /// that takes longer than all the rest, and it was told. Should it not be after all, checking
+    /// settings against it says so.
+    ///
+    /// # Errors
+    /// As [`Manifest::parse`].
+    pub fn parse_again(text: &str, file: &str) -> Result<Self, Error> {
+        read::parse(text, file, schema::check_form)
     }
 
     /// Checks that this host offers the contract that the plugin needs.

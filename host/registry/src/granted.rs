@@ -11,7 +11,7 @@ use model::contract::Interface;
 use model::lock::{Grant, Lock, LockedPlugin};
 use model::manifest::Manifest;
 
-use crate::inspect::{Inspected, inspect_as};
+use crate::inspect::{Inspected, inspect_again};
 use crate::{Bundled, Error, Fetched, PluginStore, lock_file};
 
 /// Plugins of one stack: the store, the bundled set, and where the lock lies.
@@ -27,7 +27,7 @@ pub struct Registry {
 #[derive(Clone, Debug)]
 pub struct Granted {
     inspected: Inspected,
-    bytes: Vec<u8>,
+    store: PluginStore,
 }
 
 /// How a plugin was put into the lock.
@@ -70,10 +70,12 @@ impl Granted {
         &self.inspected.imports
     }
 
-    /// The whole component.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// The whole component, read again from the store and found to have the digest.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::StoreDamaged`].
+    pub fn read(&self) -> Result<Vec<u8>, Error> {
+        self.store.read(&self.inspected.digest)
     }
 }
 
@@ -119,7 +121,7 @@ impl Registry {
         by: &str,
     ) -> Result<(), Error> {
         let plugin = lock_file::find(lock, name)?;
-        let (inspected, _) = self.locked(name, plugin)?;
+        let inspected = self.locked(name, plugin)?;
         let grant = Grant { needs: inspected.manifest.needs(), at, by: by.to_owned() };
         if let Some(plugin) = lock.plugins.get_mut(name) {
             plugin.grant = Some(grant);
@@ -132,7 +134,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::grant`].
     pub fn inspect_installed(&self, lock: &Lock, name: &Name) -> Result<Inspected, Error> {
-        Ok(self.locked(name, lock_file::find(lock, name)?)?.0)
+        self.locked(name, lock_file::find(lock, name)?)
     }
 
     /// Compares a plugin's bytes with the lock, and what it asks for with what was granted.
@@ -144,22 +146,19 @@ impl Registry {
         let plugin = lock_file::find(lock, name)?;
         let grant =
             plugin.grant.as_ref().ok_or_else(|| Error::NotGranted { name: name.clone() })?;
-        let (inspected, bytes) = self.locked(name, plugin)?;
+        let inspected = self.locked(name, plugin)?;
         let wider = inspected.manifest.needs().wider_than(&grant.needs);
         if !wider.is_empty() {
             return Err(Error::Wider { name: name.clone(), wider });
         }
-        Ok(Granted { inspected, bytes })
+        Ok(Granted { inspected, store: self.store.clone() })
     }
 
     /// The component that the lock names. Where the store does not have it (another machine, the
     /// same lock from version control), it is fetched from its source, if that is still the same.
-    fn locked(&self, name: &Name, plugin: &LockedPlugin) -> Result<(Inspected, Vec<u8>), Error> {
-        let (inspected, bytes) = match self.store.contains(&plugin.digest) {
-            true => {
-                let bytes = self.store.read(&plugin.digest)?;
-                (inspect_as(&bytes, plugin.digest.clone())?, bytes)
-            }
+    fn locked(&self, name: &Name, plugin: &LockedPlugin) -> Result<Inspected, Error> {
+        let inspected = match self.store.contains(&plugin.digest) {
+            true => inspect_again(self.store.look(&plugin.digest)?)?,
             false => {
                 let fetched = self.fetch(&plugin.source, &self.lock_directory)?;
                 if fetched.inspected.digest != plugin.digest {
@@ -171,11 +170,11 @@ impl Registry {
                     });
                 }
                 self.store.add(&fetched)?;
-                (fetched.inspected, fetched.bytes)
+                fetched.inspected
             }
         };
         match &inspected.manifest.name == name {
-            true => Ok((inspected, bytes)),
+            true => Ok(inspected),
             false => {
                 Err(Error::NameDiffers { locked: name.clone(), found: inspected.manifest.name })
             }

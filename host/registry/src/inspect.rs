@@ -5,25 +5,16 @@
 //! component, that it carries one manifest, that its exports are those of the manifest, that it
 //! imports nothing but the contract and the few WASI interfaces that language runtimes need, and
 //! that the manifest asks for each of the contract's interfaces that it imports.
-//!
-//! Nested modules and components are stepped over, so that the time depends on the number of
-//! sections, not on the code in them.
-
-use std::collections::BTreeSet;
 
 use model::contract::Interface;
-use model::manifest::{
-    CONTRACT_OFFERED, ContractVersion, MANIFEST_BYTES_MAX, MANIFEST_SECTION, Manifest,
-};
+use model::manifest::{CONTRACT_OFFERED, ContractVersion, Manifest};
 use model::pattern::shown;
-use wasmparser::{Chunk, ComponentExternalKind, Encoding, Parser, Payload};
 
 use crate::Error;
+use crate::outline::{Outline, Seen};
 
 /// The largest component. CPython with its library, the largest guest known to us, has 40 MiB.
 pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The most imports and exports of a component: WASI and the contract together have fifty.
-pub const NAMES_MAX: usize = 256;
 
 /// What errors call the manifest within the component.
 const MANIFEST_FILE: &str = "plugin.toml";
@@ -90,17 +81,25 @@ pub struct Inspected {
 /// # Errors
 /// The kinds of [`Error`] about a file that is no usable plugin; each names what was found.
 pub fn inspect(bytes: &[u8]) -> Result<Inspected, Error> {
-    inspect_as(bytes, digest(bytes))
-}
-
-/// As [`inspect`], of bytes whose digest is known.
-pub(crate) fn inspect_as(bytes: &[u8], digest: String) -> Result<Inspected, Error> {
     if bytes.len() > COMPONENT_BYTES_MAX {
         return Err(Error::TooLarge { bytes: bytes.len() as u64 });
     }
-    let outline = Outline::read(bytes)?;
-    let text = outline.manifest.ok_or(Error::ManifestMissing)?;
-    let manifest = Manifest::parse(text, MANIFEST_FILE).map_err(Error::manifest)?;
+    let seen = Seen::read(bytes).map_err(|error| Error::Damaged(error.to_string()))?;
+    seen.outline.and_then(|outline| check(outline, seen.digest, Manifest::parse))
+}
+
+/// As [`inspect`], of a component that was inspected when it came into the store.
+pub(crate) fn inspect_again(seen: Seen) -> Result<Inspected, Error> {
+    seen.outline.and_then(|outline| check(outline, seen.digest, Manifest::parse_again))
+}
+
+fn check(
+    outline: Outline,
+    digest: String,
+    parse: fn(&str, &str) -> Result<Manifest, model::Error>,
+) -> Result<Inspected, Error> {
+    let text = outline.manifest.as_deref().ok_or(Error::ManifestMissing)?;
+    let manifest = parse(text, MANIFEST_FILE).map_err(Error::manifest)?;
     manifest.check_contract().map_err(Error::manifest)?;
     for interface in outline.exports.iter().chain(&outline.imports) {
         check_contract(&manifest, interface)?;
@@ -109,97 +108,13 @@ pub(crate) fn inspect_as(bytes: &[u8], digest: String) -> Result<Inspected, Erro
     for import in &outline.imports {
         check_import(&manifest, import)?;
     }
-    let imports = outline.imports.iter().map(|name| (*name).to_owned()).collect();
-    Ok(Inspected { digest, manifest, exports, imports })
+    Ok(Inspected { digest, manifest, exports, imports: outline.imports.into_iter().collect() })
 }
 
 /// `blake3:` and the hexadecimal digest.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     format!("blake3:{}", blake3::hash(bytes).to_hex())
-}
-
-/// The outermost level of a component.
-#[derive(Default)]
-struct Outline<'a> {
-    manifest: Option<&'a str>,
-    exports: BTreeSet<&'a str>,
-    imports: BTreeSet<&'a str>,
-}
-
-impl<'a> Outline<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, Error> {
-        if !bytes.starts_with(b"\0asm") {
-            return Err(Error::NotWebAssembly);
-        }
-        let mut outline = Self::default();
-        let mut parser = Parser::new(0);
-        let mut offset = 0;
-        loop {
-            let rest = bytes.get(offset..).unwrap_or_default();
-            let (consumed, payload) = match parser.parse(rest, true).map_err(Error::damaged)? {
-                Chunk::Parsed { consumed, payload } => (consumed, payload),
-                Chunk::NeedMoreData(_) => return Err(Error::Damaged("it ends too early".into())),
-            };
-            offset += consumed;
-            match payload {
-                Payload::Version { encoding: Encoding::Module, .. } => {
-                    return Err(Error::CoreModule);
-                }
-                Payload::ModuleSection { unchecked_range, .. }
-                | Payload::ComponentSection { unchecked_range, .. } => {
-                    offset = unchecked_range.end;
-                    if offset > bytes.len() {
-                        return Err(Error::Damaged("it ends within a section".into()));
-                    }
-                }
-                Payload::End(_) => return Ok(outline),
-                payload => outline.take(payload)?,
-            }
-        }
-    }
-
-    fn take(&mut self, payload: Payload<'a>) -> Result<(), Error> {
-        match payload {
-            Payload::ComponentImportSection(imports) => {
-                for import in imports {
-                    let name = import.map_err(Error::damaged)?.name;
-                    if name.implements.is_some() {
-                        return Err(Error::ImportRefused { import: shown(name.name) });
-                    }
-                    self.imports.insert(name.name);
-                }
-            }
-            Payload::ComponentExportSection(exports) => {
-                for export in exports {
-                    let export = export.map_err(Error::damaged)?;
-                    if export.kind == ComponentExternalKind::Instance {
-                        self.exports.insert(export.name.name);
-                    }
-                }
-            }
-            Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
-                if self.manifest.is_some() {
-                    return Err(Error::Damaged("it carries two manifests".into()));
-                }
-                self.manifest = Some(manifest_text(section.data())?);
-            }
-            _ => {}
-        }
-        match self.imports.len().max(self.exports.len()) > NAMES_MAX {
-            true => Err(Error::Damaged(format!("it has more than {NAMES_MAX} imports or exports"))),
-            false => Ok(()),
-        }
-    }
-}
-
-fn manifest_text(bytes: &[u8]) -> Result<&str, Error> {
-    if bytes.len() > MANIFEST_BYTES_MAX {
-        let reason =
-            format!("its manifest has {} bytes, {MANIFEST_BYTES_MAX} are allowed", bytes.len());
-        return Err(Error::Damaged(reason));
-    }
-    std::str::from_utf8(bytes).map_err(|_| Error::Damaged("its manifest is not UTF-8".into()))
 }
 
 /// Whatever the manifest says, the component itself may have been built against a newer contract.
@@ -217,7 +132,7 @@ fn check_contract(manifest: &Manifest, interface: &str) -> Result<(), Error> {
     }
 }
 
-fn check_exports(manifest: &Manifest, outline: &Outline<'_>) -> Result<Vec<Interface>, Error> {
+fn check_exports(manifest: &Manifest, outline: &Outline) -> Result<Vec<Interface>, Error> {
     let named = |interface: &&Interface| {
         outline.exports.iter().any(|export| {
             of_the_contract(export).is_some_and(|(name, _)| name == interface.as_str())

@@ -13,10 +13,12 @@ mod fetch;
 mod granted;
 mod inspect;
 pub mod lock_file;
+mod outline;
 mod store;
 
 pub use error::{CODES, Error};
 pub use fetch::{Bundled, Fetched, Source};
 pub use granted::{Granted, Installed, Registry};
-pub use inspect::{COMPONENT_BYTES_MAX, Inspected, NAMES_MAX, digest, inspect};
+pub use inspect::{COMPONENT_BYTES_MAX, Inspected, digest, inspect};
+pub use outline::NAMES_MAX;
 pub use store::PluginStore;

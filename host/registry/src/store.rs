@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use system::durable;
 
 use crate::inspect::{COMPONENT_BYTES_MAX, digest};
+use crate::outline::Seen;
 use crate::{Error, Fetched};
 
 const DIRECTORY: &str = "plugins";
@@ -68,6 +69,21 @@ impl PluginStore {
         let bytes = read_limited(&path).map_err(|cause| Error::store(&path, cause))?;
         match self::digest(&bytes) == digest {
             true => Ok(bytes),
+            false => Err(Error::StoreDamaged { path }),
+        }
+    }
+
+    /// Looks at a component without keeping its bytes.
+    ///
+    /// # Errors
+    /// As [`PluginStore::read`].
+    pub(crate) fn look(&self, digest: &str) -> Result<Seen, Error> {
+        let path = self.path(digest)?;
+        let failed = |cause: io::Error| Error::store(&path, cause);
+        let file = File::open(&path).map_err(failed)?;
+        let seen = Seen::read(file.take(COMPONENT_BYTES_MAX as u64 + 1)).map_err(failed)?;
+        match seen.digest == digest {
+            true => Ok(seen),
             false => Err(Error::StoreDamaged { path }),
         }
     }

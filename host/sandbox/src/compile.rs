@@ -7,7 +7,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,11 +15,10 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
-use wasmtime::Engine;
 
 use crate::Error;
 use crate::precompiled::{self, PrivateDirectory};
-use crate::sandbox::engine;
+use crate::sandbox::compiling_engine;
 use crate::text::cut_start;
 
 /// Address space of the compiling child. Compiling CPython (40 MiB) takes 1.5 GiB, threads' stacks
@@ -36,7 +34,7 @@ const COMPILER_SAID_BYTES_MAX: usize = 4 * 1024;
 pub const COMPILER_REFUSED_STATUS: u8 = 2;
 
 /// Grows when a setting of the engine changes what compiled code looks like.
-const GENERATION: u32 = 1;
+const GENERATION: u32 = 2;
 
 /// How to start the compiling child: this very program with a hidden subcommand, which calls
 /// [`compile_in_this_process`]. The component's path and the cache directory are put after
@@ -93,12 +91,12 @@ pub fn compile_in_this_process(
     };
     let cache = PrivateDirectory::open(cache_directory).map_err(at(cache_directory))?;
     let bytes = read_component(component).map_err(|error| failed(error.to_string()))?;
-    let engine = engine()?;
+    let engine = compiling_engine()?;
     let code = engine
         .precompile_component(&bytes)
         .map_err(|error| Error::Refused { what: what.clone(), reason: format!("{error:#}") })?;
     let digest = registry::digest(&bytes);
-    let name = file_name(&digest, &compatibility(&engine));
+    let name = file_name(&digest);
     precompiled::write(&cache, &name, &code).map_err(at(&cache.path().join(&name)))?;
     forget_other_versions(&cache, &digest, &name);
     Ok(())
@@ -152,17 +150,13 @@ pub(crate) async fn in_child(
     }
 }
 
-/// Names everything that compiled code depends on: wasmtime's own hash of its version, the
-/// processor and every setting. Wasmtime compares them once more when it loads the code.
-pub(crate) fn compatibility(engine: &Engine) -> String {
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{}-{GENERATION}-{:016x}", env!("CARGO_PKG_VERSION"), hasher.finish())
-}
-
 /// The name in the cache of a component's compiled code.
-pub(crate) fn file_name(digest: &str, compatibility: &str) -> String {
-    format!("{}-{compatibility}.compiled", digest.replace(':', "-"))
+///
+/// That it fits this build of wasmtime, this processor and every setting is not in the name, since
+/// only a compiler could tell: wasmtime compares them when it loads the code, and refuses it.
+pub(crate) fn file_name(digest: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!("{}-{version}-{GENERATION}.compiled", digest.replace(':', "-"))
 }
 
 async fn wait(child: &mut Child) -> io::Result<(std::process::ExitStatus, String)> {

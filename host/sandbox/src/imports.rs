@@ -166,7 +166,7 @@ mod tests {
                     (start $start))
                 (core instance (instantiate $m (with "" (instance (export "get" (func $get)))))))"#
         );
-        let engine = crate::sandbox::engine().unwrap();
+        let engine = crate::sandbox::compiling_engine().unwrap();
         let component = Component::new(&engine, wat::parse_str(text).unwrap()).unwrap();
         let mut linker: Linker<Small> = Linker::new(&engine);
         random::random::add_to_linker::<_, WasiRandom>(&mut linker, |s| s.ctx().ctx.random())?;

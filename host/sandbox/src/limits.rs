@@ -197,12 +197,12 @@ mod tests {
     use wasmtime::{Engine, Store};
 
     use super::*;
-    use crate::sandbox::engine;
+    use crate::sandbox::compiling_engine;
 
     const PAGE_BYTES: usize = 64 * 1024;
 
     fn instantiate(text: &str) -> wasmtime::Result<()> {
-        let engine: Engine = engine().unwrap();
+        let engine: Engine = compiling_engine().unwrap();
         let component = Component::new(&engine, wat::parse_str(text).unwrap())?;
         let mut store = Store::new(&engine, Limiter::default());
         store.limiter(|limiter| limiter);

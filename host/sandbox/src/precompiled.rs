@@ -11,29 +11,35 @@
 //!    belongs to this user alone;
 //! 2. they were put there whole, by rename, by [`write`], which alone makes such files and takes
 //!    its bytes from `precompile_component` in the compiling child;
-//! 3. a file is named by the digest of the component and the hash of everything in wasmtime and
-//!    its settings that the code depends on, and begins with the BLAKE3 hash of that name and the
-//!    content, which is computed again over the very bytes that are then loaded. A file that was
-//!    cut, damaged, renamed or left by another version is refused, and made anew by its caller;
-//! 4. wasmtime itself compares its version, the target and every setting once more.
+//! 3. a file is named by the digest of the component and the version of vaultup, and ends with the
+//!    BLAKE3 hash of that name and the content, which is computed again over the very bytes that
+//!    are then loaded. A file that was cut, damaged, renamed or left by another version is refused,
+//!    and made anew by its caller;
+//! 4. wasmtime itself refuses code of another version of wasmtime, for another processor or with
+//!    other settings, before it takes anything from it. A cache that machines share is compiled
+//!    anew by the one that the code does not fit.
 //!
-//! Why the bytes are copied and not mapped from the file: the hash is of what was read, and a
-//! mapped file could change after that. Hashing reads every byte anyway; the copy of a Rust
-//! plugin's megabyte costs a fraction of a millisecond.
+//! Why the file itself is not mapped: the hash is of what was read, and a mapped file could change
+//! after that. It is copied into a file that exists in memory only and is sealed before it is
+//! hashed: from then on the kernel lets nobody write to it, not even this process. Mapping that
+//! copy touches a tenth of its pages, each of which costs as much as hashing it; copied into the
+//! process's own memory all of them would be touched, twice.
 //!
 //! Whoever can write into the directory in spite of (1) acts with this user's rights and could
 //! replace vaultup's executable as well.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use system::durable;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-const MAGIC: &[u8; 19] = b"vaultup-compiled-1\n";
+const MAGIC: &[u8; 19] = b"vaultup-compiled-2\n";
 const HASH_BYTES: usize = 32;
 const FILE_MODE: u32 = 0o600;
 /// What a file that others could have changed, before the directory was closed to them, has.
@@ -50,7 +56,7 @@ pub(crate) struct PrivateDirectory {
 
 /// Compiled code whose hash was found right.
 pub(crate) struct Sealed {
-    bytes: Vec<u8>,
+    code: File,
 }
 
 impl PrivateDirectory {
@@ -78,13 +84,15 @@ impl Sealed {
         if !is_ours || found.mode() & WRITABLE_BY_OTHERS != 0 || length > COMPILED_BYTES_MAX {
             return Ok(None);
         }
-        let mut bytes = Vec::with_capacity(length as usize);
-        file.take(COMPILED_BYTES_MAX).read_to_end(&mut bytes)?;
-        let whole = bytes
-            .strip_prefix(MAGIC)
-            .and_then(|rest| rest.split_at_checked(HASH_BYTES))
-            .is_some_and(|(hash, content)| seal(name, content).as_bytes() == hash);
-        Ok(whole.then_some(Self { bytes }))
+        let Some(content_bytes) = length.checked_sub((MAGIC.len() + HASH_BYTES) as u64) else {
+            return Ok(None);
+        };
+        let code = sealed_copy(&mut (&file).take(content_bytes))?;
+        let mut end = Vec::with_capacity(MAGIC.len() + HASH_BYTES);
+        (&file).take(length - content_bytes).read_to_end(&mut end)?;
+        let seal = seal(name, &code)?;
+        let whole = end.strip_prefix(MAGIC).is_some_and(|hash| hash == &seal.as_bytes()[..]);
+        Ok(whole.then_some(Self { code }))
     }
 
     /// The component, ready to be instantiated.
@@ -93,11 +101,24 @@ impl Sealed {
     /// If another version or setting of wasmtime made it.
     #[expect(unsafe_code, reason = "the AOT load; the module's documentation is its proof")]
     pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        let content = self.bytes.get(MAGIC.len() + HASH_BYTES..).unwrap_or_default();
+        let path = format!("/proc/self/fd/{}", self.code.as_raw_fd());
         // SAFETY: `self` exists only if the content is, byte for byte, what `precompile_component`
-        // gave in the compiling child (points 1 to 3 above), and it is copied before it is mapped.
-        unsafe { Component::deserialize(engine, content) }
+        // gave in the compiling child (points 1 to 3 above), and nobody can write to it any more.
+        unsafe { Component::deserialize_file(engine, path) }
     }
+}
+
+/// A copy in memory that nobody can change. Its place in it is the beginning.
+fn sealed_copy(source: &mut impl Read) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut copy = File::from(memfd_create("vaultup-compiled", flags)?);
+    io::copy(source, &mut copy)?;
+    fcntl_add_seals(
+        &copy,
+        SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
+    )?;
+    copy.seek(SeekFrom::Start(0))?;
+    Ok(copy)
 }
 
 /// Puts compiled code into the directory, whole or not at all.
@@ -107,19 +128,24 @@ pub(crate) fn write(
     content: &[u8],
 ) -> Result<(), system::Error> {
     let mut bytes = Vec::with_capacity(MAGIC.len() + HASH_BYTES + content.len());
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(seal(name, content).as_bytes());
     bytes.extend_from_slice(content);
-    durable::write_atomically(&directory.path.join(name), &bytes, FILE_MODE)
+    bytes.extend_from_slice(MAGIC);
+    let path = directory.path.join(name);
+    let seal = seal(name, content).map_err(|source| {
+        let path = path.clone();
+        system::Error::FileFailed { path, action: "hashed", source }
+    })?;
+    bytes.extend_from_slice(seal.as_bytes());
+    durable::write_atomically(&path, &bytes, FILE_MODE)
 }
 
 /// The hash of the name and the content.
-fn seal(name: &str, content: &[u8]) -> blake3::Hash {
+fn seal(name: &str, content: impl Read) -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(name.as_bytes());
     hasher.update(&[0]);
-    hasher.update(content);
-    hasher.finalize()
+    hasher.update_reader(content)?;
+    Ok(hasher.finalize())
 }
 
 #[cfg(test)]
@@ -127,6 +153,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
 
     use std::fs::{self, Permissions};
+    use std::io::{self, Read, Seek, SeekFrom, Write};
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::{PrivateDirectory, Sealed, write};
@@ -136,7 +163,14 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let directory = PrivateDirectory::open(&parent.path().join("a/b")).unwrap();
         write(&directory, "name", b"content").unwrap();
-        assert!(Sealed::read(&directory, "name").unwrap().unwrap().bytes.ends_with(b"content"));
+        let sealed = Sealed::read(&directory, "name").unwrap().unwrap();
+        let mut code = &sealed.code;
+        code.seek(SeekFrom::Start(0)).unwrap();
+        let mut content = Vec::new();
+        code.read_to_end(&mut content).unwrap();
+        assert_eq!(content, b"content");
+        code.write_all(b"other").unwrap_err();
+        assert_eq!(code.set_len(0).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(directory.path().to_owned()), 0o700);
         assert_eq!(mode(directory.path().join("name")), 0o600);

@@ -39,7 +39,6 @@ struct Shared {
     engine: Engine,
     ticker: Ticker,
     cache: PrivateDirectory,
-    compatibility: String,
 }
 
 impl Sandbox {
@@ -51,10 +50,9 @@ impl Sandbox {
         let directory = &settings.cache_directory;
         let cache = PrivateDirectory::open(directory)
             .map_err(|source| Error::Cache { path: directory.clone(), source: source.into() })?;
-        let engine = engine()?;
-        let compatibility = compile::compatibility(&engine);
+        let engine = running_engine()?;
         let ticker = Ticker::new(&engine);
-        Ok(Self { inner: Arc::new(Shared { engine, ticker, cache, compatibility }) })
+        Ok(Self { inner: Arc::new(Shared { engine, ticker, cache }) })
     }
 
     /// Loads a granted plugin from its compiled code.
@@ -64,7 +62,7 @@ impl Sandbox {
     /// compile it, then load again. [`Error::NotLoadable`] when it does not fit the contract.
     pub fn load(&self, granted: &Granted) -> Result<Plugin, Error> {
         let shared = &self.inner;
-        let name = compile::file_name(granted.digest(), &shared.compatibility);
+        let name = compile::file_name(granted.digest());
         let not_compiled = || Error::NotCompiled { plugin: granted.name().clone() };
         let sealed = Sealed::read(&shared.cache, &name).map_err(|source| Error::Cache {
             path: shared.cache.path().join(&name),
@@ -110,7 +108,11 @@ impl Sandbox {
     ) -> Result<Plugin, Error> {
         match self.load(granted) {
             Err(Error::NotCompiled { .. }) => {
-                self.compile(granted.bytes(), granted.digest(), compiler).await?;
+                let bytes = granted.read().map_err(|error| Error::Compiler {
+                    what: format!("component {}", granted.digest()),
+                    reason: error.to_string(),
+                })?;
+                self.compile(&bytes, granted.digest(), compiler).await?;
                 self.load(granted)
             }
             loaded => loaded,
@@ -134,13 +136,33 @@ impl Sandbox {
     /// Whether there is code for this version of vaultup. Loading may still find it damaged.
     #[must_use]
     pub fn is_compiled(&self, digest: &str) -> bool {
-        let name = compile::file_name(digest, &self.inner.compatibility);
+        let name = compile::file_name(digest);
         self.inner.cache.path().join(name).is_file()
     }
 }
 
-/// The one configuration, for compiling and for running.
-pub(crate) fn engine() -> Result<Engine, Error> {
+/// The engine that runs compiled code. It has no compiler: making one costs a third of a
+/// millisecond at every start, and what cannot compile cannot be made to.
+pub(crate) fn running_engine() -> Result<Engine, Error> {
+    let mut config = settings();
+    config.enable_compiler(false);
+    Engine::new(&config).map_err(|error| Error::Engine(error.into()))
+}
+
+/// The engine that compiles, in the child process.
+pub(crate) fn compiling_engine() -> Result<Engine, Error> {
+    let mut config = settings();
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        // Tables that only debuggers and unwinders outside of wasmtime read: they would be a third
+        // of what is read, hashed and copied whenever a plugin is loaded.
+        .native_unwind_info(false)
+        .generate_address_map(false);
+    Engine::new(&config).map_err(|error| Error::Engine(error.into()))
+}
+
+/// What both must agree in; wasmtime compares it when it loads code.
+fn settings() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -148,12 +170,13 @@ pub(crate) fn engine() -> Result<Engine, Error> {
         .async_stack_size(CALL_STACK_BYTES)
         .concurrency_support(false)
         .memory_reservation(MEMORY_RESERVATION_BYTES)
-        .cranelift_opt_level(OptLevel::Speed)
+        // An instance lives for one call: copying its few pages is cheaper than a mapping.
+        .memory_init_cow(false)
         // What no guest language's toolchain emits by default is off: less to go wrong.
         .wasm_tail_call(false)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
         .wasm_wide_arithmetic(false)
         .wasm_custom_page_sizes(false);
-    Engine::new(&config).map_err(|error| Error::Engine(error.into()))
+    config
 }

@@ -60,6 +60,8 @@ pub(crate) fn execute(
             });
             lines.collect::<Vec<_>>().join("\n")
         });
+        // Nothing was begun that has to be ended: the kernel takes all of it back at once.
+        std::mem::forget(platform);
         Ok(if well { Exit::Done } else { Exit::Failed })
     })
 }

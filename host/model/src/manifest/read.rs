@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Access, Class, ContractVersion, ENTRIES_MAX, FilesNeed, HttpNeed, MANIFEST_BYTES_MAX, Manifest,
-    PROCESS_NEEDS_MAX, ProcessNeed, Runs, Tool, contract_offered, schema,
+    PROCESS_NEEDS_MAX, ProcessNeed, Runs, Tool, contract_offered,
 };
 use crate::contract::Interface;
 use crate::error::{Error, code};
@@ -42,12 +42,15 @@ const VARIABLES_FORBIDDEN: [&str; 16] = [
 /// Beginnings of names of such variables.
 const VARIABLES_FORBIDDEN_STARTS: [&str; 3] = ["BASH_FUNC_", "DYLD_", "LD_"];
 
-pub(super) fn parse(text: &str, file: &str) -> Result<Manifest, Error> {
+/// Decides whether the schema of the settings can be used.
+pub(super) type SchemaCheck = fn(&Value) -> Result<(), String>;
+
+pub(super) fn parse(text: &str, file: &str, schema: SchemaCheck) -> Result<Manifest, Error> {
     let tree = Tree::parse(text, file, MANIFEST_BYTES_MAX).map_err(Error::Faults)?;
     let mut reader = Reader::new(file);
     let mut head = Head::default();
     let root = reader.root(&tree);
-    let manifest = root.and_then(|root| read_root(root, &mut head, &mut reader));
+    let manifest = root.and_then(|root| read_root(root, &mut head, schema, &mut reader));
     reader.finish(manifest).map_err(|error| head.contract_error().unwrap_or(error))
 }
 
@@ -65,7 +68,12 @@ impl Head {
     }
 }
 
-fn read_root(mut root: Table<'_>, head: &mut Head, reader: &mut Reader<'_>) -> Option<Manifest> {
+fn read_root(
+    mut root: Table<'_>,
+    head: &mut Head,
+    check_schema: SchemaCheck,
+    reader: &mut Reader<'_>,
+) -> Option<Manifest> {
     head.name = root.required("name", reader).and_then(|node| node.name(reader));
     head.version = root.required("version", reader).and_then(|node| {
         let text = node.text(reader)?;
@@ -91,7 +99,7 @@ fn read_root(mut root: Table<'_>, head: &mut Head, reader: &mut Reader<'_>) -> O
         None => Some(BTreeMap::new()),
     };
     let settings = match root.optional("settings") {
-        Some(node) => read_schema(&node, reader),
+        Some(node) => read_schema(&node, check_schema, reader),
         None => Some(json!({
             "type": "object",
             "properties": {},
@@ -350,9 +358,9 @@ fn read_literals(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<BTreeMap<St
     all(literals.iter().map(read)).map(|literals| literals.into_iter().collect())
 }
 
-fn read_schema(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Value> {
+fn read_schema(node: &Node<'_>, check: SchemaCheck, reader: &mut Reader<'_>) -> Option<Value> {
     let settings = node.object(reader)?;
-    match schema::check_schema(&settings) {
+    match check(&settings) {
         Ok(()) => Some(settings),
         Err(reason) => {
             let message = format!("the settings schema cannot be used: {reason}");

@@ -8,6 +8,8 @@
 //!
 //! Messages name keys and what is expected, never the value: it may be confidential.
 
+mod plain;
+
 use std::collections::BTreeMap;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
@@ -36,18 +38,28 @@ const KEYWORDS_REFUSED: [&str; 6] =
 /// The most forms of an `anyOf` that an error describes.
 const FORMS_SHOWN_MAX: usize = 4;
 
-/// Checks that a schema can be used.
+/// Checks that a schema can be used: its form, then that JSON Schema's own schema allows it, then
+/// that it compiles.
 pub(super) fn check_schema(schema: &Value) -> Result<(), String> {
-    compiled(schema).map(drop)
+    compiled(&surveyed(schema)?).map(drop)
 }
 
-/// Checks settings against a schema.
+/// Checks what keeps using a schema safe, of a schema that [`check_schema`] accepted before.
+pub(super) fn check_form(schema: &Value) -> Result<(), String> {
+    surveyed(schema).map(drop)
+}
+
+/// Checks settings against a schema that [`check_schema`] accepted, now or before.
 pub(super) fn check(schema: &Value, settings: &Value) -> Result<(), Vec<SettingsFault>> {
-    let schema = with_secrets(schema);
-    let validator = compiled(&schema).map_err(|reason| {
+    let unusable = |reason: String| {
         let message = format!("the plugin's schema cannot be used: {reason}");
         vec![fault(String::new(), message, "tell the plugin's vendor")]
-    })?;
+    };
+    let schema = surveyed(schema).map_err(unusable)?;
+    if plain::accepts(&schema, settings) {
+        return Ok(());
+    }
+    let validator = compiled(&schema).map_err(unusable)?;
     let mut faults: Vec<SettingsFault> = validator
         .iter_errors(settings)
         .take(FAULTS_MAX)
@@ -59,7 +71,8 @@ pub(super) fn check(schema: &Value, settings: &Value) -> Result<(), Vec<Settings
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-fn compiled(schema: &Value) -> Result<Validator, String> {
+/// The schema with what it refers to of ours filled in, if it is small and stands for itself.
+fn surveyed(schema: &Value) -> Result<Value, String> {
     let schema = with_secrets(schema);
     let mut survey =
         Survey { root: &schema, sizes: BTreeMap::new(), open: Vec::new(), patterns: 0 };
@@ -69,8 +82,12 @@ fn compiled(schema: &Value) -> Result<Validator, String> {
     if survey.patterns > PATTERNS_MAX {
         return Err(format!("it has more than {PATTERNS_MAX} patterns"));
     }
+    Ok(schema)
+}
+
+fn compiled(schema: &Value) -> Result<Validator, String> {
     let linear = PatternOptions::regex().size_limit(PATTERN_BYTES_MAX);
-    jsonschema::options().offline().with_pattern_options(linear).build(&schema).map_err(|error| {
+    jsonschema::options().offline().with_pattern_options(linear).build(schema).map_err(|error| {
         match error.instance_path().as_str() {
             "" => shown(&error.to_string()),
             place => format!("at `{}`: {}", shown(place), shown(&error.to_string())),

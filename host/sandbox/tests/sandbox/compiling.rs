@@ -16,7 +16,7 @@ async fn a_plugin_is_compiled_once_and_then_only_loaded() {
     assert!(matches!(house.sandbox.load(&granted), Err(Error::NotCompiled { .. })));
     assert!(!house.sandbox.is_compiled(granted.digest()));
     let compiler = compiler(CompileLimits::default());
-    house.sandbox.compile(granted.bytes(), granted.digest(), &compiler).await.unwrap();
+    house.sandbox.compile(&granted.read().unwrap(), granted.digest(), &compiler).await.unwrap();
     assert!(house.sandbox.is_compiled(granted.digest()));
     assert_eq!(house.sandbox.load(&granted).unwrap().name().as_str(), "evil");
     assert_eq!(std::fs::read_dir(house.cache()).unwrap().count(), 1, "nothing else is left");
@@ -48,7 +48,7 @@ async fn damaged_code_is_not_loaded_but_compiled_anew() {
 async fn a_compilation_past_its_limits_is_ended_and_leaves_nothing() {
     let house = House::new();
     let granted = house.grant(&component("evil"));
-    let (bytes, digest) = (granted.bytes(), granted.digest());
+    let (bytes, digest) = (&granted.read().unwrap()[..], granted.digest());
     let most = CompileLimits::default();
     let numbers = (most.address_space_bytes, most.processor_s);
     assert_eq!(numbers, (COMPILER_ADDRESS_SPACE_BYTES_MAX, COMPILER_PROCESSOR_S_MAX));
