@@ -12,7 +12,7 @@ use vaultup_sdk::{Case, Copied, Error, Observation, log};
 
 use crate::settings::Settings;
 use crate::twin::progress;
-use crate::workload::{Component, RELEASE, version_of};
+use crate::workload::{Component, version_of};
 
 /// Annotation of a copy with the revision that is the release which runs live.
 const FIRST: &str = "vaultup.dev/first-revision";
