@@ -21,7 +21,11 @@ impl Release<'_> {
     /// [`Case::InvalidSettings`] if there is no such chart.
     pub(crate) fn chart(&self, source: &Source) -> Result<Chart, Error> {
         let text = self.show("chart", source).map_err(|error| match error.case() {
-            Case::Unreachable | Case::Cancelled | Case::TimedOut => error,
+            Case::Unreachable | Case::TimedOut => {
+                let message = format!("the chart `{}` cannot be fetched", source.shown());
+                Error::new(error.case().clone(), message).with_platform(error.message())
+            }
+            Case::Cancelled => error,
             _ => Error::invalid_settings(format!("there is no chart `{}`", source.shown()))
                 .with_platform(error.message()),
         })?;

@@ -1,7 +1,7 @@
 //! A run that stands still half-way through its migration until it is let go, so that what happens
 //! there can be tried without a race: the sample application says by a file that it has come there,
-//! and looking for that file disturbs nobody. (Reading the store in a loop does: it takes turns with
-//! the migration on one lock.)
+//! and looking for that file disturbs nobody. (Reading the store in a loop does: it takes turns
+//! with the migration on one lock.)
 
 use std::fs;
 use std::path::PathBuf;

@@ -14,8 +14,8 @@ use crate::screen;
 use crate::tally::{self, Tally};
 use crate::workspace::Workspace;
 
-/// Tests on the cluster at once. They mostly wait for pods, each in a namespace of its own; the node
-/// has room for 60 pods.
+/// Tests on the cluster at once. They mostly wait for pods, each in a namespace of its own; the
+/// node has room for 60 pods.
 const ON_KUBERNETES_AT_ONCE: &str = "5";
 
 /// The suites that need nothing but this machine.

@@ -124,7 +124,7 @@ fn bad_input_is_refused_with_code_state_and_next_step_and_nothing_changes() {
         ("2.0.0", &["release=shop", chart, &scope, r#"values=["none.yaml"]"#], "none.yaml"),
         ("2.0.0", &["release=shop", chart, &scope, r#"values=["wrong.yaml"]"#], "Deployment/shop"),
         (BAD, &["release=shop", "chart=./charts/2.0.1-bad", &scope], "no matches for kind"),
-        ("2.0.0", &["release=shop", "chart=oci://127.0.0.1:9/shop", &scope], "there is no chart"),
+        ("2.0.0", &["release=shop", "chart=oci://127.0.0.1:9/shop", &scope], "cannot be fetched"),
     ];
     for (to, sets, words) in cases {
         let mut arguments = vec!["run", "--plugin", "helm", "--to", to];

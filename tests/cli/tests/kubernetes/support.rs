@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long each operation of a stack file may take where it is to succeed.
 pub(crate) const WITHIN: &str = "4m";
 /// The same where it is to run out of time: as long as the test takes.
-pub(crate) const WITHIN_SHORT: &str = "40s";
+pub(crate) const WITHIN_SHORT: &str = "90s";
 
 /// Looks until something is so.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
