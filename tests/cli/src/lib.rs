@@ -8,6 +8,7 @@
 mod cluster;
 mod databases;
 mod figure;
+mod half_way;
 mod programs;
 mod rendezvous;
 mod shop;

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use stage::{Programs, Ran, Shop, figure};
 use tempfile::TempDir;
@@ -20,6 +20,12 @@ fn shop_at(release: &str) -> (TempDir, Shop) {
         expect(&shop.vaultup(&["run", "--to", release]).unwrap(), 0);
     }
     (folder, shop)
+}
+
+/// A run to release 3.0.0 that stands still in the middle of its migration.
+fn half_way(shop: &Shop) -> Child {
+    let mut run = shop.command(&["run", "--to", "3.0.0"]);
+    shop.until_half_way(run.stdout(Stdio::null()).stderr(Stdio::piped())).unwrap()
 }
 
 #[track_caller]
@@ -230,17 +236,11 @@ fn nothing_ran_twice(shop: &Shop, what: &str) {
 #[test]
 fn a_kill_in_the_middle_of_the_migration_is_survived() {
     let (_folder, shop) = shop_at("2.0.0");
-    shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
     let before = shop.digest().unwrap();
-    let mut child = shop
-        .command(&["run", "--to", "3.0.0"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("the migration is half-way", || shop.schema().is_ok_and(|(_, dirty)| dirty));
+    let mut child = half_way(&shop);
     child.kill().unwrap();
     child.wait().unwrap();
+    shop.go_on().unwrap();
     let resumed = shop.vaultup(&["resume"]).unwrap();
     let end = (shop.serving().unwrap().unwrap_or_default(), resumed.status);
     let known = [("3.0.0".to_owned(), Some(0)), ("2.0.0".to_owned(), Some(3))];
@@ -280,15 +280,13 @@ fn of_two_runs_at_once_exactly_one_proceeds_and_the_other_names_it() {
 #[test]
 fn a_second_run_names_the_first_and_leaves_it_alone() {
     let (_folder, shop) = shop_at("2.0.0");
-    shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
-    let mut command = shop.command(&["run", "--to", "3.0.0"]);
-    let first = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("the migration is half-way", || shop.schema().is_ok_and(|(_, dirty)| dirty));
+    let first = half_way(&shop);
     let second = shop.vaultup(&["run", "--to", "3.0.0"]).unwrap();
     expect(&second, 1);
     for text in ["error[VU0200]", &format!("process {}", first.id()), "state: ", "next: "] {
         assert!(second.errors.contains(text), "`{text}` is missing: {}", second.shown());
     }
+    shop.go_on().unwrap();
     let ended = first.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0), "the first goes on undisturbed");
     assert_eq!(shop.serving().unwrap().as_deref(), Some("3.0.0"));
@@ -297,15 +295,9 @@ fn a_second_run_names_the_first_and_leaves_it_alone() {
 #[test]
 fn a_holder_that_was_overtaken_can_change_nothing_more() {
     let (_folder, shop) = shop_at("2.0.0");
-    shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
-    let mut child = shop
-        .command(&["run", "--to", "3.0.0"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until("the migration is half-way", || shop.schema().is_ok_and(|(_, dirty)| dirty));
+    let mut child = half_way(&shop);
     expect(&shop.vaultup(&["unlock", "--yes"]).unwrap(), 0);
+    shop.go_on().unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(4), "an overtaken run must not go on");
     assert_ne!(shop.serving().unwrap().as_deref(), Some("3.0.0"));
@@ -388,16 +380,10 @@ fn only_a_rehearsal_lets_the_previous_release_keep_the_migrated_data() {
 #[test]
 fn a_holder_that_was_paused_and_overtaken_changes_nothing_when_it_wakes_up() {
     let (_folder, shop) = shop_at("2.0.0");
-    shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
-    let mut paused = shop
-        .command(&["run", "--to", "3.0.0"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until("the migration is half-way", || shop.schema().is_ok_and(|(_, dirty)| dirty));
+    let mut paused = half_way(&shop);
     signal(&paused, "STOP");
     expect(&shop.vaultup(&["unlock", "--yes"]).unwrap(), 0);
+    shop.go_on().unwrap();
     let resumed = shop.vaultup(&["resume"]).unwrap();
     assert!(matches!(resumed.status, Some(0 | 3)), "{}", resumed.shown());
     let (serving, digest) = (shop.serving().unwrap(), shop.digest().unwrap());
@@ -412,7 +398,7 @@ fn a_holder_that_was_paused_and_overtaken_changes_nothing_when_it_wakes_up() {
 }
 
 /// Sends a signal to a process.
-fn signal(child: &std::process::Child, name: &str) {
+fn signal(child: &Child, name: &str) {
     let arguments = [format!("-{name}"), child.id().to_string()];
     let sent = std::process::Command::new("kill").args(arguments).status().unwrap();
     assert!(sent.success(), "{name}");
@@ -447,13 +433,4 @@ fn a_plan_whose_preconditions_changed_is_refused() {
     assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"));
     shop.write_stack_file("").unwrap();
     expect(&shop.vaultup(&["run", "--plan", "saved.plan"]).unwrap(), 0);
-}
-
-#[track_caller]
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !condition() {
-        assert!(std::time::Instant::now() < deadline, "in vain: {what}");
-        std::thread::yield_now();
-    }
 }

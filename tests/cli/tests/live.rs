@@ -22,26 +22,10 @@ fn expect(ran: &Ran, status: i32) {
     assert_eq!(ran.status, Some(status), "{}", ran.shown());
 }
 
-#[track_caller]
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !condition() {
-        assert!(std::time::Instant::now() < deadline, "in vain: {what}");
-        std::thread::yield_now();
-    }
-}
-
-/// A run to release 3.0.0 that is in the middle of its migration.
+/// A run to release 3.0.0 that stands still in the middle of its migration.
 fn in_the_middle_of_the_migration(shop: &Shop) -> Child {
-    shop.install("3.0.0", &["migrate-slow-ms=100"]).unwrap();
-    let child = shop
-        .command(&["run", "--to", "3.0.0"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until("the migration is half-way", || shop.schema().is_ok_and(|(_, dirty)| dirty));
-    child
+    let mut run = shop.command(&["run", "--to", "3.0.0"]);
+    shop.until_half_way(run.stdout(Stdio::null()).stderr(Stdio::piped())).unwrap()
 }
 
 fn json(shop: &Shop, arguments: &[&str]) -> Value {
@@ -72,6 +56,7 @@ fn an_interrupt_holds_the_run_before_its_next_step() {
         let child = in_the_middle_of_the_migration(&shop);
         let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+        shop.go_on().unwrap();
         holds_in_good_order(&shop, child);
     }
 }
@@ -87,6 +72,7 @@ fn a_second_process_sees_a_live_run_and_asks_it_to_hold() {
     assert!(seen["holder"].as_str().unwrap().contains(&format!("process {process}")), "{seen}");
     let asked = json(&shop, &["hold"]);
     assert_eq!(asked["asked"], process);
+    shop.go_on().unwrap();
     holds_in_good_order(&shop, child);
 }
 

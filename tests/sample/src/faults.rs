@@ -5,6 +5,8 @@
 //!   Migrations 1 and 2 are transactions and are rolled back.
 //! * `migrate-slow-ms = N`: N milliseconds before each batch of migration 3 (ten batches, more from
 //!   100,000 orders on), and once inside migration 2 when the release is 2.
+//! * `migrate-pauses`: half-way through migration 3 it makes a file `half-way` in the release
+//!   directory, and goes on when somebody removes it, at the latest after ten minutes.
 //! * `never-ready`: `/health/ready` answers 503 for ever.
 //! * `wrong-version`: ready, but `/health` names version 0.0.0.
 //! * `error-rate = 0.3`: this share of the requests to `/orders` and `/signed` answers 500, evenly
@@ -37,6 +39,7 @@ pub(crate) struct Faults {
     pub(crate) migrate_fails_before: bool,
     pub(crate) migrate_fails_half_way: bool,
     pub(crate) migrate_slow: Duration,
+    pub(crate) migrate_pauses: bool,
     pub(crate) never_ready: bool,
     pub(crate) wrong_version: bool,
     /// From 0 to 1.
@@ -93,6 +96,7 @@ impl Faults {
             "migrate-fails-before" => self.migrate_fails_before = truth(name, value)?,
             "migrate-fails-half-way" => self.migrate_fails_half_way = truth(name, value)?,
             "migrate-slow-ms" => self.migrate_slow = delay(name, value)?,
+            "migrate-pauses" => self.migrate_pauses = truth(name, value)?,
             "never-ready" => self.never_ready = truth(name, value)?,
             "wrong-version" => self.wrong_version = truth(name, value)?,
             "error-rate" => self.error_rate = number(name, value, 1.0)?,

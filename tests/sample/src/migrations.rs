@@ -78,6 +78,10 @@ const BATCH_ROWS_MAX: i64 = 10_000;
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How often it looks.
 const LOCK_POLL: Duration = Duration::from_millis(5);
+/// In the release directory while the fault `migrate-pauses` holds a migration up.
+const HALF_WAY_FILE: &str = "half-way";
+/// How long that fault waits for somebody to remove the file.
+const PAUSE_WAIT: Duration = Duration::from_secs(600);
 
 impl Migration {
     /// Digest of its text, `blake3:hex`.
@@ -304,12 +308,29 @@ fn copy_lines(
         if release.faults.migrate_fails_half_way && batch >= batches / 2 {
             break;
         }
+        if release.faults.migrate_pauses && batch == batches / 2 {
+            pause(release)?;
+        }
         thread::sleep(release.faults.migrate_slow);
         copied += copy_batch(connection, rows)?;
         tell(&format!("migrated {copied}/{total}"));
     }
     if release.faults.migrate_fails_half_way {
         bail!("fault migrate-fails-half-way, after {copied} of {total} orders");
+    }
+    Ok(())
+}
+
+/// Stands still until somebody who waited for that removes the file. The store is left alone.
+fn pause(release: &Release) -> Result<()> {
+    let file = release.directory.join(HALF_WAY_FILE);
+    std::fs::write(&file, "").with_context(|| format!("cannot write {}", file.display()))?;
+    let deadline = Instant::now() + PAUSE_WAIT;
+    while file.exists() {
+        if Instant::now() >= deadline {
+            bail!("fault migrate-pauses, and nobody removed {}", file.display());
+        }
+        thread::sleep(LOCK_POLL);
     }
     Ok(())
 }

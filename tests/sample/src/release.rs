@@ -48,6 +48,8 @@ pub(crate) struct Release {
     pub(crate) version: Version,
     /// From `faults.toml`; none if there is no such file.
     pub(crate) faults: Faults,
+    /// Its release directory.
+    pub(crate) directory: PathBuf,
 }
 
 impl Release {
@@ -67,7 +69,7 @@ impl Release {
         })?;
         let version = Version::parse(text.trim())?;
         let faults = Faults::read(&directory.join(FAULTS_FILE))?;
-        Ok(Self { version, faults })
+        Ok(Self { version, faults, directory: directory.to_owned() })
     }
 }
 

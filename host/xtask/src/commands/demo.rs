@@ -5,9 +5,8 @@
 //! before. The folder stays, so that one can look around in it.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use stage::{Programs, Shop};
 
 use super::{build, no_arguments};
@@ -52,7 +51,7 @@ const SCENES: &[Scene] = &[
     Scene {
         title: "2.0.0 to 3.0.0, killed with SIGKILL in the middle of the migration, then resumed",
         to: "3.0.0",
-        faults: &["migrate-slow-ms=100"],
+        faults: &[],
         is_killed: true,
         ends: &[(0, "3.0.0"), (3, "2.0.0")],
     },
@@ -60,10 +59,6 @@ const SCENES: &[Scene] = &[
 
 /// In the workspace's `target`.
 const FOLDER: &str = "demo";
-/// How long the migration may take to get going.
-const MIGRATION_BEGINS_WITHIN: Duration = Duration::from_secs(60);
-/// How often it is looked for.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     no_arguments(arguments)?;
@@ -123,23 +118,13 @@ fn show(command: &mut Command) -> Result<i32> {
     status.code().with_context(|| format!("vaultup ended with {status}"))
 }
 
-/// Runs vaultup until the store says that a migration was begun and not ended, and kills it there.
+/// Runs vaultup until its migration is half-way, and kills it there.
 fn kill_in_migration(command: &mut Command, shop: &Shop) -> Result<()> {
     screen::say(format_args!("$ {}", process::line(command)));
-    let mut child = command.spawn().context("cannot start vaultup")?;
-    let deadline = Instant::now() + MIGRATION_BEGINS_WITHIN;
-    while !shop.schema().is_ok_and(|(_, is_half_way)| is_half_way) {
-        if let Some(status) = child.try_wait()? {
-            bail!("vaultup ended with {status} before it could be killed");
-        }
-        if Instant::now() >= deadline {
-            child.kill()?;
-            bail!("no migration began within {} s", MIGRATION_BEGINS_WITHIN.as_secs());
-        }
-        std::thread::sleep(LOOK_INTERVAL);
-    }
+    let mut child = shop.until_half_way(command)?;
     child.kill()?;
     child.wait()?;
+    shop.go_on()?;
     screen::say(format_args!("SIGKILL to process {}, half-way through the migration", child.id()));
     Ok(())
 }
