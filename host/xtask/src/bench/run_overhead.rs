@@ -10,11 +10,11 @@
 //! What it takes longer may be 1 % and 5 ms for each of the plan's steps, so
 //! `run-overhead-ms-per-step` is the difference, less 1 % of the script's time, by step.
 //!
-//! Counted with `strace -f -e trace=execve,fsync,fdatasync`: a run has nine steps, 84 fsyncs or
-//! fdatasyncs (each record of the journal is two, its commit and its anchor; the rest is the
-//! vault's) and starts twenty programs, four of them `status` and two `schema` before the first
-//! step, for the plan and its check. A flush took 0.3 ms on an idle disk and 0.6 to 1.2 ms beside
-//! others' writes. No waiting by a fixed interval was found.
+//! Counted with `strace -f -e trace=execve,fsync,fdatasync`: a run has nine steps and 84 flushes,
+//! five of them the migration's own (each record of the journal is two, its commit and its anchor;
+//! the rest is the vault's), and starts 22 programs, two `status` and two `schema` for the plan and
+//! two more `status` for the preflights among them. A flush took 0.3 ms at best and 0.6 to 1.2 ms
+//! beside others' writes.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
