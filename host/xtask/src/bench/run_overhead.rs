@@ -9,6 +9,12 @@
 //!
 //! What it takes longer may be 1 % and 5 ms for each of the plan's steps, so
 //! `run-overhead-ms-per-step` is the difference, less 1 % of the script's time, by step.
+//!
+//! Counted with `strace -f -e trace=execve,fsync,fdatasync`: a run has nine steps and 84 flushes,
+//! five of them the migration's own (each record of the journal is two, its commit and its anchor;
+//! the rest is the vault's), and starts 22 programs, two `status` and two `schema` for the plan and
+//! two more `status` for the preflights among them. A flush took 0.3 ms at best and 0.6 to 1.2 ms
+//! beside others' writes.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

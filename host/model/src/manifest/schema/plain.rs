@@ -179,26 +179,29 @@ mod tests {
     }
 
     fn keyword(inner: BoxedStrategy<Value>) -> impl Strategy<Value = (&'static str, Value)> {
-        let types = ["null", "boolean", "string", "array", "object", "number", "integer"];
-        let bounds = ["minLength", "maxLength", "minItems", "maxItems"];
+        const TYPES: [&str; 7] =
+            ["null", "boolean", "string", "array", "object", "number", "integer"];
+        const BOUNDS: [&str; 4] = ["minLength", "maxLength", "minItems", "maxItems"];
+        const MANY: [&str; 3] = ["oneOf", "anyOf", "allOf"];
+        const ENDS: [&str; 2] = ["minimum", "maximum"];
+        const TARGETS: [&str; 2] = ["#/$defs/text", "#/$defs/list"];
         let many = prop::collection::vec(inner.clone(), 1..3);
         prop_oneof![
-            prop::sample::select(&types[..]).prop_map(|name| ("type", json!(name))),
-            prop::sample::subsequence(&types[..], 1..4).prop_map(|names| ("type", json!(names))),
+            prop::sample::select(&TYPES[..]).prop_map(|name| ("type", json!(name))),
+            prop::sample::subsequence(&TYPES[..], 1..4).prop_map(|names| ("type", json!(names))),
             prop::collection::vec(value(), 1..3).prop_map(|values| ("enum", json!(values))),
             value().prop_map(|value| ("const", value)),
-            (prop::sample::select(&bounds[..]), 0_u64..3).prop_map(|(k, n)| (k, json!(n))),
-            (prop::sample::select(&["minimum", "maximum"][..]), -2_i64..3)
+            (prop::sample::select(&BOUNDS[..]), 0_u64..3).prop_map(|(k, n)| (k, json!(n))),
+            (prop::sample::select(&ENDS[..]), -2_i64..3)
                 .prop_map(|(keyword, bound)| (keyword, json!(bound))),
             prop::collection::btree_set("[abc]", 0..3).prop_map(|names| ("required", json!(names))),
             prop::collection::btree_map("[abc]", inner.clone(), 0..3)
                 .prop_map(|known| ("properties", json!(known))),
             inner.clone().prop_map(|schema| ("additionalProperties", schema)),
             inner.prop_map(|schema| ("items", schema)),
-            (prop::sample::select(&["oneOf", "anyOf", "allOf"][..]), many)
+            (prop::sample::select(&MANY[..]), many)
                 .prop_map(|(keyword, schemas)| (keyword, json!(schemas))),
-            prop::sample::select(&["#/$defs/text", "#/$defs/list"][..])
-                .prop_map(|target| ("$ref", json!(target))),
+            prop::sample::select(&TARGETS[..]).prop_map(|target| ("$ref", json!(target))),
         ]
     }
 
