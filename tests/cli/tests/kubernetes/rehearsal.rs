@@ -272,7 +272,7 @@ fn api() -> (Namespace, TempDir) {
     };
     fs::write(path.join("api.yaml"), yaml("data")).unwrap();
     fs::write(path.join("copy.yaml"), yaml("data.vaultup-copy")).unwrap();
-    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: api}\nstringData: {TOKEN: y}\n";
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: api}\nstringData: {TOKEN: copy}\n";
     fs::write(path.join("secret.yaml"), secret).unwrap();
     namespace.kubectl(&["create", "secret", "generic", "api", "--from-literal=TOKEN=x"]).unwrap();
     namespace.kubectl(&["apply", "--filename=api.yaml"]).unwrap();
