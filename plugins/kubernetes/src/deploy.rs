@@ -86,7 +86,10 @@ impl Deploy for KubernetesPlugin {
         if component.has_next(workload)? && serves(workload, wave) {
             return Ok(());
         }
-        component.apply_manifests()?;
+        // Those of a copy were applied when it was made, and would undo what was stopped since.
+        if operation.is_live() {
+            component.apply_manifests()?;
+        }
         let looked = component.cluster()?;
         let workload = &looked.workloads[0];
         let mut among = json!({});

@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 use vaultup_kubectl::rollout::Rollout;
-use vaultup_kubectl::{
-    Kind, Kubectl, Limits, access, lease, limits, rights, rollout, version,
-};
+use vaultup_kubectl::{Kind, Kubectl, Limits, access, lease, limits, rights, rollout, version};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::Exit;
 use vaultup_sdk::{Error, log};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 
 use stage::{Programs, Ran, Shop, figure};
@@ -433,4 +434,20 @@ fn a_plan_whose_preconditions_changed_is_refused() {
     assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"));
     shop.write_stack_file("").unwrap();
     expect(&shop.vaultup(&["run", "--plan", "saved.plan"]).unwrap(), 0);
+}
+
+/// R50, R57: a check that names the release is told the one that runs, also on the way back.
+#[test]
+fn a_check_from_end_to_end_is_told_which_release_it_checks() {
+    let (_folder, shop) = shop_at("1.0.0");
+    let script = shop.folder().join("smoke.sh");
+    std::fs::write(&script, "#!/bin/sh\necho \"$1\" >> run/smoked\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let smoke = "\n[components.api.smoke]\nrun = [\"./smoke.sh\", \"${release.version}\"]\n";
+    shop.write_stack_file(smoke).unwrap();
+    expect(&shop.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
+    shop.install("3.0.0", &["exit-at-start"]).unwrap();
+    expect(&shop.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 3);
+    let smoked = std::fs::read_to_string(shop.folder().join("run/smoked")).unwrap();
+    assert_eq!(smoked, "2.0.0\n2.0.0\n");
 }

@@ -23,11 +23,18 @@ impl Worker {
         self.platform.healthy(name, target, version, releases, patience).await.map(Answer::Measured)
     }
 
-    /// Runs a component's checks from end to end, once.
+    /// Runs a component's checks from end to end, once. `${release.version}` in them is the version
+    /// that runs, which on the way back is not the one that the run leads to.
     pub(super) async fn smoke(&self, effect: &Effect, name: &Name) -> Result<Answer, Trouble> {
+        let target = &effect.step.target;
         let its = self.platform.project.stack.components.get(name);
-        let checks = its.map(|its| its.smoke_on(&effect.step.target)).unwrap_or_default();
-        let variables = self.platform.variables(&effect.step.target, self.releases());
+        let checks = its.map(|its| its.smoke_on(target)).unwrap_or_default();
+        let running = match checks.is_empty() {
+            true => None,
+            false => self.platform.running(name, target, self.releases()).await?.version,
+        };
+        let releases = Releases { version: running.as_deref(), ..self.releases() };
+        let variables = self.platform.variables(target, releases);
         for check in checks {
             let ran = self
                 .platform
