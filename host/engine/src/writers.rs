@@ -49,7 +49,7 @@ pub(crate) fn is_due_in(plan: &Plan, name: &Name, release: &Release) -> bool {
     release.datastores.get(name).is_some_and(|release| is_due(seen, release))
 }
 
-/// The component that a datastore lives in, by the setting with which plugins run their tools there.
+/// The component that a datastore lives in, by the setting with which plugins run tools there.
 pub(crate) fn home(stack: &Stack, datastore: &Datastore) -> Option<Name> {
     let name = Name::parse(datastore.settings.get("inside")?.as_str()?).ok()?;
     stack.components.contains_key(&name).then_some(name)

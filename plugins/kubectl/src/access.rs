@@ -126,7 +126,7 @@ impl Kubectl {
 
     /// Which namespace of which cluster, for people: the same text for the same access.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         let Access { kubeconfig, context, namespace } = &self.access;
         let context = context.iter().map(|context| format!(" of context `{context}`"));
         let file = kubeconfig.iter().map(|file| format!(" of `{file}`"));

@@ -331,7 +331,7 @@ impl<'k> Lease<'k> {
 
     /// Where it lies; the same for the same Lease of the same cluster.
     fn place(&self) -> String {
-        format!("Lease {} in {}", self.name, self.kubectl.place())
+        format!("Lease {} in {}", self.name, self.kubectl.address())
     }
 }
 

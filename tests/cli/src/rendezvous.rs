@@ -39,7 +39,7 @@ pub struct Rendezvous {
 }
 
 impl Rendezvous {
-    /// Arranges that the first command `tool` whose arguments contain all of `words` stops; the tool
+    /// Arranges that the first command `tool` whose arguments have all of `words` stops; the tool
     /// itself lies in `real`.
     ///
     /// # Errors

@@ -168,7 +168,7 @@ fn nothing_that_an_upgrade_insists_on_stands_in_the_way() {
     );
 }
 
-/// A database server that is a component itself: nothing could be kept or restored while it is down.
+/// A database server that is a component itself: nothing is kept or restored while it is down.
 #[test]
 fn what_a_datastore_lives_in_runs_while_that_is_kept_and_restored() {
     let mut stack = stack();

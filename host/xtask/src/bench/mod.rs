@@ -84,7 +84,7 @@ pub(crate) const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "databases",
-        summary: "a PostgreSQL database of 1 GiB over `pg_dump | zstd | age`, restore, proof, memory",
+        summary: "PostgreSQL, 1 GiB, over `pg_dump | zstd | age`: backup, restore, proof, memory",
         goals: &[
             Goal { figure: "postgres-backup-ratio-1g", limit: AtLeast(1.0) },
             Goal { figure: "postgres-backup-runbook-ratio-1g", limit: AtLeast(2.0) },

@@ -1,5 +1,5 @@
-//! The shop of [`crate::Shop`] with its orders in a PostgreSQL that runs inside a pod and listens on
-//! no network at all: `kubectl exec -i` is the only way in, for vaultup as for the application.
+//! The shop of [`crate::Shop`] with its orders in a PostgreSQL that runs inside a pod and listens
+//! on no network at all: `kubectl exec -i` is the only way in, for vaultup as for the application.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -180,7 +180,8 @@ impl PodShop {
         let config = self.state()?.join("admin.conf");
         let tool = self.folder.join("tools/psql");
         let text = format!(
-            "#!/bin/sh\nexec {} --kubeconfig={} --namespace={} exec -i deployment/db -- psql \"$@\"\n",
+            "#!/bin/sh\nexec {} --kubeconfig={} --namespace={} exec -i deployment/db -- \
+             psql \"$@\"\n",
             kubectl.display(),
             config.display(),
             self.namespace.name()

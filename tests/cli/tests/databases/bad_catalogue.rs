@@ -1,5 +1,5 @@
-//! What is wrong with a MongoDB database, its server or its settings: each has a code, says in which
-//! state everything is, and what to type next. Nothing is changed.
+//! What is wrong with a MongoDB database, its server or its settings: each has a code, says in
+//! which state everything is, and what to type next. Nothing is changed.
 
 use std::process::{Command, Output};
 

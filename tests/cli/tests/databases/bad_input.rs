@@ -66,8 +66,8 @@ fn a_database_that_cannot_be_backed_up_or_restored_is_refused_before_anything_ch
     figure("bad input of a database answered with code, state and next command: 7/7");
 }
 
-/// The same command where a directory has a file system of 1 MiB mounted on it, in a mount namespace
-/// of its own.
+/// The same command where a directory has a file system of 1 MiB mounted on it, in a mount
+/// namespace of its own.
 fn with_small_disk(command: &Command, on: &Path) -> Command {
     fs::create_dir_all(on).unwrap();
     let script = "mount -t tmpfs -o size=1m,mode=0700 small \"$1\" || exit 99; shift; exec \"$@\"";

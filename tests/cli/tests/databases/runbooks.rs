@@ -1,4 +1,5 @@
-//! Traps T1 to T3 and T6: what a runbook says to the letter, with the real tools, and what vaultup does.
+//! Traps T1 to T3 and T6: what a runbook says to the letter, with the real tools, and what
+//! vaultup does.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What migration tools record, in the tables as each of them makes it: the version, what was applied,
-//! and a migration that was begun and not ended.
+//! What migration tools record, in the tables as each of them makes it: the version, what was
+//! applied, and a migration that was begun and not ended.
 
 use serde_json::Value;
 use stage::PostgresShop;
