@@ -145,6 +145,8 @@ mod tests {
             declared_compatible: false,
             rehearsed_compatible: false,
             restorable: true,
+            lives_in: None,
+            held: None,
         }
     }
 

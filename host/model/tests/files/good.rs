@@ -83,11 +83,22 @@ fn what_a_stack_leaves_out_has_its_default() {
     let whole = "format = 1\n[stack]\nname = \"s\"\nreleases = \"releases\"\n\
         [components.a]\nplugin = \"p\"\nsettings = {}\nneeds = []\nwaves = [\"100%\"]\n\
         health = []\nsmoke = []\nwithin = \"5m\"\n\
-        [datastores.d]\nplugin = \"q\"\nsettings = {}\nwritten-by = []\n\
+        [datastores.d]\nplugin = \"q\"\nsettings = {}\n\
         proof = 3\nwithin = \"30m\"\n\
         [secrets]\n[policy]\non-failure = \"return\"\nloss-budget = \"0s\"\n\
         [backups]\nrecipients = []\nkeep = { last = 5, days = 30 }\n";
     assert_eq!(Stack::parse(whole, "f").unwrap(), stack);
+}
+
+/// That nobody writes is something to say; leaving it out says nothing.
+#[test]
+fn no_writers_and_no_word_about_writers_are_told_apart() {
+    let text = "format = 1\nstack.name = \"s\"\n[datastores.d]\nplugin = \"q\"\n";
+    for (more, is_named) in [("", false), ("written-by = []\n", true)] {
+        let stack = Stack::parse(&format!("{text}{more}"), "f").unwrap();
+        let its = &stack.datastores[&name("d")];
+        assert_eq!((its.written_by.len(), its.writers_are_named), (0, is_named));
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl World {
         let lock = self.lock(place);
         let taken = PlatformLock {
             holder: Some(holder.to_owned()),
-            owner: format!("`vaultup run` of {holder}"),
+            owner: format!("`vaultup run --to 2.0.0` of {holder}"),
             epoch: lock.epoch + 1,
             seconds_left: 60,
             before: lock.holder.or(lock.before),
