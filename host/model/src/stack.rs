@@ -33,8 +33,7 @@
 //! [datastores.orders]                # what holds state: one plugin each
 //! plugin     = "files"
 //! settings   = { directory = "/srv/shop/orders", key = { secret = "orders-key" } }
-//! written-by = ["api"]               # stopped before a restore and for a breaking migration;
-//!                                    # [] says that nothing of this stack writes to it
+//! written-by = ["api"]               # stopped before a restore; [] says that nobody writes
 //! proof      = 3                     # the default
 //! within     = "30m"                 # the default
 //!

@@ -96,7 +96,7 @@ fn no_writers_and_no_word_about_writers_are_told_apart() {
     let text = "format = 1\nstack.name = \"s\"\n[datastores.d]\nplugin = \"q\"\n";
     for (more, is_named) in [("", false), ("written-by = []\n", true)] {
         let stack = Stack::parse(&format!("{text}{more}"), "f").unwrap();
-        let its = &stack.datastores[&name("d")];
+        let its = &stack.datastores[&Name::parse("d").unwrap()];
         assert_eq!((its.written_by.len(), its.writers_are_named), (0, is_named));
     }
 }
