@@ -8,6 +8,7 @@ use vaultup_sdk::{Backup, Error, Figure, Observation, Operation, artifact, log};
 
 use crate::connection::{Connection, DUMP, GLOBALS, require_artifacts, require_output};
 use crate::figures::{self, Told};
+use crate::header::Header;
 use crate::names::Names;
 use crate::restore::{Copy, database_names};
 use crate::sessions::name_others;
@@ -16,6 +17,8 @@ use crate::{PostgresPlugin, STATE_FORMAT, Settings, State, trouble};
 
 /// What stands for the name of a moment that does not exist yet, in a plan.
 const SOME_SNAPSHOT: &str = "SNAPSHOT";
+/// Enough for a dump's head, whose only long part is the database's name.
+const HEAD_BYTES_MAX: u32 = 4096;
 /// How the list of a dump names the database that was dumped.
 const LISTED_DATABASE: &str = ";     dbname: ";
 /// How it says how many entries there are.
@@ -167,6 +170,9 @@ fn next(session: &Running) -> Result<Told, Error> {
 /// Reads the dump's table of contents: as many entries as it says, of the database that was
 /// dumped. This is no proof of what comes after it: `pg_restore --list` answers 0 on half a dump.
 fn listed(connection: Connection<'_>, state: &State) -> Result<u64, Error> {
+    if connection.is_inside() {
+        return listed_inside(connection, state);
+    }
     let listing = connection.tool("pg_restore", ["--list"]).from_artifact(DUMP).start()?;
     let (mut database, mut wanted, mut found) = (None, None, 0_u64);
     let mut errors = Vec::new();
@@ -196,6 +202,16 @@ fn listed(connection: Connection<'_>, state: &State) -> Result<u64, Error> {
     Ok(found)
 }
 
+/// The same where the tools run inside a component: the dump's head says what it is, and
+/// `pg_restore` reads it to its end, because a program there must not leave input unread (see
+/// [`crate::header`]).
+fn listed_inside(connection: Connection<'_>, state: &State) -> Result<u64, Error> {
+    let header = Header::read(&artifact::head(DUMP, HEAD_BYTES_MAX)?)?;
+    require_database(Some(&header.database), state)?;
+    read_to_its_end(connection)?;
+    Ok(header.entries)
+}
+
 fn require_database(found: Option<&str>, state: &State) -> Result<(), Error> {
     let wanted = &state.database;
     match found {
@@ -212,6 +228,11 @@ fn checked(connection: Connection<'_>, state: &State) -> Result<(), Error> {
     artifact::check(GLOBALS)?;
     artifact::check(DUMP)?;
     listed(connection, state)?;
+    if connection.is_inside() { Ok(()) } else { read_to_its_end(connection) }
+}
+
+/// Has `pg_restore` read the whole dump and keep nothing of it.
+fn read_to_its_end(connection: Connection<'_>) -> Result<(), Error> {
     let words = ["--file=/dev/null"];
     let reading = connection.tool("pg_restore", words).from_artifact(DUMP);
     trouble::run("pg_restore", reading).map(drop)

@@ -35,6 +35,11 @@ impl<'a> Connection<'a> {
         Ok(Self { settings })
     }
 
+    /// Whether the tools run inside a component.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.settings.inside.is_some()
+    }
+
     /// The database from which others are made and renamed.
     pub(crate) fn maintenance(&self) -> &'a str {
         &self.settings.maintenance

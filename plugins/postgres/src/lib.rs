@@ -46,6 +46,7 @@
 mod backup;
 mod connection;
 mod figures;
+mod header;
 mod health;
 mod literals;
 mod migrate;
