@@ -4,11 +4,12 @@
 //! rest of its input unread, and `kubectl exec` does not end while input waits that nobody reads.
 //!
 //! The format is PostgreSQL's own: `ReadHead`, `ReadInt` and `ReadStr` in
-//! `src/bin/pg_dump/pg_backup_archiver.c`. After the magic come the archive's version (three bytes),
-//! the sizes of an integer and of an offset, and the kind of archive (a byte each); how it is
-//! compressed (an integer, from version 1.15 on a byte); seven integers of time; three texts: the
-//! database, the server's version, pg_dump's; and the number of entries. An integer is a byte of
-//! sign and its bytes from the lowest; a text is its length as an integer (below 0: none) and bytes.
+//! `src/bin/pg_dump/pg_backup_archiver.c`. After the magic come the archive's version (three
+//! bytes), the sizes of an integer and of an offset, and the kind of archive (a byte each); how it
+//! is compressed (an integer, from version 1.15 on a byte); seven integers of time; three texts:
+//! the database, the server's version, pg_dump's; and the number of entries. An integer is a byte
+//! of sign and its bytes from the lowest; a text is its length as an integer (below 0: none) and
+//! its bytes.
 
 use vaultup_sdk::Error;
 
