@@ -165,7 +165,7 @@ fn written(platform: &Platform, snapshot: &Snapshot, name: &Name) -> Written {
     }
     let runs = |writer: &&Name| {
         let seen = snapshot.components.get(*writer);
-        seen.is_none_or(|seen| !seen.running.instances.is_empty())
+        seen.is_none_or(|seen| seen.running.instances.iter().any(|its| its.running))
     };
     let running: Vec<String> = its.written_by.iter().filter(runs).map(Name::to_string).collect();
     if running.is_empty() { Written::Nothing } else { Written::By(running) }
