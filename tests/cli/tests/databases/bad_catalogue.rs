@@ -6,7 +6,6 @@ use std::process::{Command, Output};
 use stage::{Meeting, MongoShop, Rendezvous};
 
 use crate::mongo::shop_at;
-use crate::support::figure;
 
 #[track_caller]
 fn answered(shop: &MongoShop, what: &str, output: &Output, says: &str, before: &str) {
@@ -48,7 +47,6 @@ fn a_catalogue_that_cannot_be_backed_up_or_restored_is_refused_before_anything_c
     rewrite("written-by = [\"api\"]\n", "");
     let plan = shop.command(&["plan", "--to", "2.0.0"]).output().unwrap();
     answered(&shop, "no `written-by`", &plan, "nobody knows who writes", &before);
-    figure("bad input of MongoDB answered with code, state and next command: 4/4");
 }
 
 /// A backup that was changed while it was taken is none, and whoever reads it is told what to do.

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use stage::PostgresShop;
 
 use crate::postgres::shop_at;
-use crate::support::{expect, figure, wait_until};
+use crate::support::{expect, wait_until};
 
 /// What a wrong input has to be answered with.
 #[track_caller]
@@ -63,7 +63,6 @@ fn a_database_that_cannot_be_backed_up_or_restored_is_refused_before_anything_ch
     let output = shop.command(&["backup", "create"]).output().unwrap();
     answered(&shop, "check that writes", &output, "read-only transaction", &before);
     assert_eq!(shop.server.made_by_vaultup().unwrap(), [""; 0]);
-    figure("bad input of a database answered with code, state and next command: 7/7");
 }
 
 /// The same command where a directory has a file system of 1 MiB mounted on it, in a mount
@@ -93,7 +92,6 @@ fn no_room_for_a_backup_or_for_a_restore_beside_the_database_is_refused_before_a
     let check = shop.command(&["check", "--to", "2.0.0"]);
     let output = with_small_disk(&check, &data).output().unwrap();
     answered(&shop, "no room to restore", &output, "no room to restore", &before);
-    figure("no room: 2/2 refused");
 }
 
 /// R55: writers that nobody names cannot be stopped, and what they write would be lost.
