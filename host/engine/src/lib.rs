@@ -6,7 +6,7 @@
 //!
 //! - [`snapshot`]: what was observed before a run
 //! - [`plan`]: the content-addressed list of steps; [`planner`], [`rehearsal`] and [`restore`]
-//!   make it
+//!   make it, or tell every [`obstacle`]
 //! - [`act`]: what a step does, and what is known afterwards
 //! - [`facts`]: what a run has learnt so far
 //! - [`machine`]: carries a plan out, event by event
@@ -23,6 +23,7 @@ pub mod act;
 pub mod decision;
 pub mod facts;
 pub mod machine;
+pub mod obstacle;
 pub mod plan;
 pub mod planner;
 pub mod rehearsal;

@@ -15,8 +15,9 @@ use model::contract::{Presence, Target, Traffic};
 use model::stack::Stack;
 
 use crate::act::{Act, Purpose};
+use crate::obstacle::Obstacle;
 use crate::plan::{DatastorePlan, Estimate, Intent, PLAN_FORMAT, Plan, Preconditions, Step};
-use crate::planner::{Obstacle, estimate, withins};
+use crate::planner::{estimate, withins};
 use crate::snapshot::Snapshot;
 use crate::way_back::step;
 

@@ -10,6 +10,7 @@
 //!
 //! [components.api]
 //! image   = "registry.example/api:2.5.0@sha256:6f1e"   # or chart, directory, assembly, artifact
+//! config  = ".env.example"           # variables without a value there must be configured
 //! command = ["./api", "--serve"]     # any other key is handed to the plugin
 //!
 //! [datastores.orders]
@@ -36,6 +37,7 @@
 
 mod fit;
 mod read;
+pub mod variables;
 
 use std::collections::BTreeMap;
 
@@ -94,6 +96,9 @@ pub enum MigrateBy {
 pub struct ComponentRelease {
     /// Image, chart, directory or assembly; absent: the plugin finds it by the version.
     pub artifact: Option<String>,
+    /// File with the variables that it knows, such as `.env.example`, relative to the release file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// The whole entry as written, a JSON object, handed to the plugin.
     pub entry: Value,
 }
@@ -134,9 +139,6 @@ pub struct Release {
     /// File with the compatibility matrix, relative to the release file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matrix: Option<String>,
-    /// File with the configuration that the release knows, relative to the release file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config: Option<String>,
 }
 
 /// `2`, `2.4`, `2.4.x`, `2.4.1`: the parts that are given must be equal.
@@ -176,6 +178,21 @@ impl Release {
     #[must_use]
     pub fn is_reachable_from(&self, version: &semver::Version) -> bool {
         self.from.is_empty() || self.from.iter().any(|pattern| pattern.matches(version))
+    }
+}
+
+impl ComponentRelease {
+    /// Adds variables to those that must be configured before it is deployed or migrated: the list
+    /// `requires` of its entry. A plugin refuses what is no list there; it is left alone.
+    pub fn require(&mut self, names: Vec<String>) {
+        let Some(entry) = self.entry.as_object_mut() else { return };
+        let listed = entry.entry("requires").or_insert_with(|| Value::Array(Vec::new()));
+        let Some(listed) = listed.as_array_mut() else { return };
+        for name in names.into_iter().map(Value::String) {
+            if !listed.contains(&name) {
+                listed.push(name);
+            }
+        }
     }
 }
 

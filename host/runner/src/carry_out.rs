@@ -232,12 +232,14 @@ impl Carrier {
         recovered: bool,
         elapsed: Duration,
     ) -> Result<(), Error> {
+        let heard = self.worker.take_heard();
         let ended = Ended {
             effect: effect.number,
             outcome: outcome.clone(),
             milliseconds: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             recovered,
-            commands: self.worker.take_commands(),
+            commands: heard.commands,
+            log: heard.log,
         };
         let at = self.worker.writer.append(&self.worker.run, "finished", &ended)?;
         let decided = self.machine.decision().cloned();

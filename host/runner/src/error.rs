@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use engine::act::Failure;
-use engine::planner::Obstacle;
+use engine::obstacle::Obstacle;
 use model::contract::{Interface, PlatformLock};
 use model::{Code, Exit, Name, Place, Problem};
 

@@ -25,13 +25,12 @@ use tokio::sync::watch;
 use vault::Vault;
 
 pub use backup::ProvenSet;
-pub use listen::Ear;
+pub use listen::{Ear, Heard};
 
 use crate::error::{Error, failures};
 use crate::operation::{Call, Releases};
 use crate::platform::Platform;
 use crate::platform_lock::PlatformLocks;
-use crate::record::Ran;
 use crate::writer::Writer;
 
 /// Carries effects of one run out.
@@ -48,7 +47,7 @@ pub struct Worker {
     pub run: String,
     previous: Option<Release>,
     next: Option<Release>,
-    commands: Arc<Mutex<Vec<Ran>>>,
+    heard: Arc<Mutex<Heard>>,
 }
 
 impl Worker {
@@ -63,7 +62,7 @@ impl Worker {
         releases: (Option<Release>, Option<Release>),
     ) -> Self {
         let (previous, next) = releases;
-        Self { platform, vault, writer, locks, run, previous, next, commands: Arc::default() }
+        Self { platform, vault, writer, locks, run, previous, next, heard: Arc::default() }
     }
 
     /// The journal, when the run is over.
@@ -78,10 +77,10 @@ impl Worker {
         format!("{}.{}", self.run, effect.key)
     }
 
-    /// What ran since this was last asked.
+    /// What was heard of plugins since this was last asked.
     #[must_use]
-    pub fn take_commands(&self) -> Vec<Ran> {
-        std::mem::take(&mut self.commands.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take_heard(&self) -> Heard {
+        std::mem::take(&mut self.heard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The releases of the run.
@@ -192,7 +191,7 @@ impl Worker {
             self.platform.machinery.listener.clone(),
             self.writer.clone(),
             self.run.clone(),
-            self.commands.clone(),
+            self.heard.clone(),
         )
     }
 

@@ -344,7 +344,6 @@ pub fn bare_release(version: &str) -> Option<Release> {
         datastores: BTreeMap::new(),
         notes: None,
         matrix: None,
-        config: None,
     })
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use engine::obstacle::Obstacle;
 use engine::plan::{Intent, PLAN_FORMAT, Plan, Preconditions};
-use engine::planner::{Obstacle, Question, plan};
+use engine::planner::{Question, plan};
 use engine::snapshot::{LastBackup, Snapshot};
 use model::Name;
 use model::contract::DeployChange;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use model::Name;
 use model::lock::Lock;
 use model::places::Places;
-use model::release::Release;
+use model::release::{Release, variables};
 use model::stack::Stack;
 use registry::lock_file::LOCK_FILE;
 
@@ -135,10 +135,25 @@ impl Project {
         };
         let shown = Path::new(&self.stack.releases).join(version).join(RELEASE_FILE);
         let shown = shown.display().to_string();
-        let (release, places) = Release::parse_with_places(&text, &shown)?;
+        let (mut release, places) = Release::parse_with_places(&text, &shown)?;
         release.check_against(&self.stack, &places)?;
         self.files.insert(shown, digest(text.as_bytes()));
+        for component in release.components.values_mut() {
+            let Some(config) = component.config.clone() else { continue };
+            component.require(self.without_default(version, &config)?);
+        }
         Ok(release)
+    }
+
+    /// The variables in a file of a release that have no default.
+    fn without_default(&mut self, version: &str, config: &str) -> Result<Vec<String>, Error> {
+        let shown = Path::new(&self.stack.releases).join(version).join(config);
+        let path = self.directory.join(&shown);
+        let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
+        let shown = shown.display().to_string();
+        let names = variables::without_default(&text, &shown)?;
+        self.files.insert(shown, digest(text.as_bytes()));
+        Ok(names)
     }
 }
 

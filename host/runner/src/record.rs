@@ -13,6 +13,8 @@
 //!
 //! Derived records are for people and reports: replaying does not read them.
 
+use std::collections::VecDeque;
+
 use engine::act::Outcome;
 use engine::machine::{Ending, Event, Machine, Request};
 use engine::plan::{Intent as PlanIntent, Plan};
@@ -61,6 +63,9 @@ pub struct Ended {
     pub recovered: bool,
     /// What ran.
     pub commands: Vec<Ran>,
+    /// What the plugin said, and what it ran said: the last lines.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub log: VecDeque<String>,
 }
 
 /// A command that ran.

@@ -1,5 +1,6 @@
 //! The record of a run for people and programs: steps, times, the decision and its inputs.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -73,6 +74,8 @@ pub struct StepReport {
     pub recovered: bool,
     /// What ran.
     pub commands: Vec<Ran>,
+    /// What the plugin said, and what it ran said: the last lines.
+    pub log: VecDeque<String>,
 }
 
 /// The report of a run: the last one, or the one whose id begins so.
@@ -161,6 +164,12 @@ impl Report {
                 writeln!(text, "- {}: `{}` → {}", step.number, ran.argv.join(" "), ran.exit)?;
             }
         }
+        writeln!(text, "\n## Logs")?;
+        for step in self.steps.iter().filter(|step| !step.log.is_empty()) {
+            writeln!(text, "\n{}: {}\n", step.number, step.what)?;
+            // Indented, no line can end the block.
+            step.log.iter().try_for_each(|line| writeln!(text, "    {line}"))?;
+        }
         Ok(())
     }
 }
@@ -229,6 +238,7 @@ fn steps(records: &[journal::Record]) -> Result<Vec<StepReport>, Error> {
                     outcome: None,
                     recovered: false,
                     commands: Vec::new(),
+                    log: VecDeque::new(),
                 });
             }
             "finished" => {
@@ -239,6 +249,7 @@ fn steps(records: &[journal::Record]) -> Result<Vec<StepReport>, Error> {
                     step.outcome = Some(ended.outcome);
                     step.recovered = ended.recovered;
                     step.commands = ended.commands;
+                    step.log = ended.log;
                 }
             }
             _ => {}

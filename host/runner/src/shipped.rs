@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use engine::planner::Obstacle;
+use engine::obstacle::Obstacle;
 use engine::snapshot::Snapshot;
 use model::Name;
 use model::contract::Migration;

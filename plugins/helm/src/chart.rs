@@ -72,8 +72,10 @@ impl Release<'_> {
     }
 
     fn show(&self, what: &str, source: &Source) -> Result<String, Error> {
-        let version = source.chart_version.as_ref().map(|its| format!("--version={its}"));
-        let words = ["show", what, &source.chart].map(str::to_owned).into_iter().chain(version);
-        self.told(self.helm(words).attempt()?, &format!("`helm show {what}`"))
+        let words = ["show", what, &source.chart].map(str::to_owned);
+        self.told(
+            self.helm(words.into_iter().chain(self.fetch_words(source))).attempt()?,
+            &format!("`helm show {what}`"),
+        )
     }
 }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `release` | name of the helm release |
 //! | `chart` | directory, archive, `repository/chart` or `oci://…`; a release file outranks it |
+//! | `plain-http` | fetch the chart without TLS, from a registry of your own |
 //! | `namespace`, `kubeconfig`, `context` | where; default: `default`, and what `kubectl` finds |
 //! | `values` | values files, later ones outrank earlier ones |
 //! | `set`, `set-string` | `key=value`; `${release.version}` stands for the version |

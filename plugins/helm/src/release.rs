@@ -217,11 +217,18 @@ impl<'o> Release<'o> {
         })
     }
 
+    /// The words that say what is fetched, and how.
+    pub(crate) fn fetch_words(&self, source: &Source) -> impl Iterator<Item = String> {
+        let version = source.chart_version.as_ref().map(|its| format!("--version={its}"));
+        let plain_http = self.operation.settings.plain_http.then(|| "--plain-http".to_owned());
+        version.into_iter().chain(plain_http)
+    }
+
     /// The words of an upgrade from its chart to its values.
     pub(crate) fn upgrade_words(&self, source: &Source, between: &[&str]) -> Vec<String> {
         let mut words = vec!["upgrade".to_owned(), self.name().to_owned(), source.chart.clone()];
         words.extend(between.iter().map(|&word| word.to_owned()));
-        words.extend(source.chart_version.iter().map(|its| format!("--version={its}")));
+        words.extend(self.fetch_words(source));
         words.extend(source.values.iter().map(|file| format!("--values={file}")));
         words.extend(source.set.iter().map(|set| format!("--set={set}")));
         words.extend(source.set_string.iter().map(|set| format!("--set-string={set}")));

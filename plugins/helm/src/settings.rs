@@ -14,6 +14,9 @@ pub struct Settings {
     pub release: String,
     /// Its chart, if the release file does not say.
     pub chart: Option<String>,
+    /// Fetch the chart without TLS.
+    #[serde(default)]
+    pub plain_http: bool,
     /// Where it is.
     #[serde(flatten)]
     pub access: Access,

@@ -16,7 +16,8 @@
 //! | `objects` | under `rehearsal.settings`: file or directory that a copy's namespace gets first |
 //!
 //! A release file says, under `[components.NAME]`, `image`, and may say `requires`, the variables
-//! that must be configured before it is deployed or migrated.
+//! that must be configured before it is deployed or migrated; a file of variables (`.env.example`)
+//! that its `config` names adds those that have no default.
 //!
 //! # Versions
 //! The release's version is the image's tag. An image by digest alone is known by the annotation

@@ -11,6 +11,7 @@ mod kubernetes {
     mod message_center;
     mod order;
     mod rehearsal;
+    mod stack_file;
     mod support;
     mod vault;
     mod workload;

@@ -128,7 +128,6 @@ impl Scenario {
             datastores: BTreeMap::from([(name("orders")?, orders)]),
             notes: None,
             matrix: None,
-            config: None,
         })
     }
 

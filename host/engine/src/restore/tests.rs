@@ -14,8 +14,8 @@ use serde_json::json;
 use super::{Known, Question, SetFacts, plan};
 use crate::act::{Act, Answer, Failure, Outcome};
 use crate::machine::{Ending, Event, Machine};
+use crate::obstacle::Obstacle;
 use crate::plan::{Plan, Preconditions};
-use crate::planner::Obstacle;
 use crate::snapshot::{ComponentSnapshot, DatastoreSnapshot, Snapshot};
 
 fn name(text: &str) -> Name {

@@ -17,6 +17,8 @@ use crate::tree::{Tree, TreeValue};
 /// The longest version, artifact, path or other single line.
 const LINE_BYTES_MAX: usize = 4096;
 
+/// Keys of a component's entry that a plugin would not miss.
+const COMPONENT_KEYS: [&str; 2] = ["config", "requires"];
 /// The keys of a datastore's entry that are not the plugin's own.
 const DATASTORE_KEYS: [&str; 4] = ["schema", "migration", "migrate", "migrations"];
 /// So many letters may a key differ from a known one to have been meant as it.
@@ -50,7 +52,6 @@ fn read_root(mut root: Table<'_>, reader: &mut Reader<'_>) -> Option<Release> {
     };
     let notes = read_line(&mut root, "notes", reader);
     let matrix = read_line(&mut root, "matrix", reader);
-    let config = read_line(&mut root, "config", reader);
     let components = match root.optional("components") {
         Some(node) => read_each(&node, reader, read_component),
         None => Some(BTreeMap::new()),
@@ -67,7 +68,6 @@ fn read_root(mut root: Table<'_>, reader: &mut Reader<'_>) -> Option<Release> {
         datastores: datastores?,
         notes: notes?,
         matrix: matrix?,
-        config: config?,
     })
 }
 
@@ -107,7 +107,8 @@ fn read_each<T>(
 }
 
 fn read_component(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<ComponentRelease> {
-    let table = node.table(reader)?;
+    let mut table = node.table(reader)?;
+    let config = read_line(&mut table, "config", reader);
     let mut artifact = None;
     let mut good = true;
     for (key, spot, node) in table.each() {
@@ -123,8 +124,9 @@ fn read_component(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<ComponentR
         artifact = node.line(reader, LINE_BYTES_MAX);
         good &= artifact.is_some();
     }
+    refuse_misspelt(&table, &COMPONENT_KEYS, reader);
     let entry = node.json(reader)?;
-    good.then_some(ComponentRelease { artifact, entry })
+    good.then_some(ComponentRelease { artifact, config: config?, entry })
 }
 
 fn read_datastore(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<DatastoreRelease> {
@@ -143,7 +145,7 @@ fn read_datastore(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<DatastoreR
     };
     let migrations = read_line(&mut table, "migrations", reader);
     let entry = node.json(reader)?;
-    refuse_misspelt(&table, reader);
+    refuse_misspelt(&table, &DATASTORE_KEYS, reader);
     Some(DatastoreRelease {
         schema: schema?,
         migration: migration?,
@@ -154,14 +156,20 @@ fn read_datastore(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<DatastoreR
 }
 
 /// What else stands in an entry is for the plugin, so that any key may; but one that is nearly a
-/// known one was meant to be it, and a migration that is not seen is not carried out.
-fn refuse_misspelt(table: &Table<'_>, reader: &mut Reader<'_>) {
-    for (key, spot, _) in table.each().filter(|(key, ..)| !DATASTORE_KEYS.contains(key)) {
+/// known one was meant to be it: a migration that is not seen is not carried out, and variables
+/// that are not seen are not looked for.
+fn refuse_misspelt(table: &Table<'_>, known: &[&'static str], reader: &mut Reader<'_>) {
+    for (key, spot, _) in table.each().filter(|(key, ..)| !known.contains(key)) {
         let differs_by = |known: &&str| strsim::damerau_levenshtein(key, known);
-        if DATASTORE_KEYS.iter().map(differs_by).any(|by| by <= MISSPELT_BY_MAX) {
+        if known.iter().map(differs_by).any(|by| by <= MISSPELT_BY_MAX) {
             let message =
                 format!("unknown key `{}` in `{}`", crate::pattern::shown(key), table.path);
-            reader.fault(code::UNKNOWN_KEY, spot, message, did_you_mean(key, DATASTORE_KEYS));
+            reader.fault(
+                code::UNKNOWN_KEY,
+                spot,
+                message,
+                did_you_mean(key, known.iter().copied()),
+            );
         }
     }
 }

@@ -123,7 +123,8 @@ fn line_ends_marks_and_forms_of_tables_do_not_matter() {
 fn a_whole_release_and_manifest_are_read() {
     let release = Release::parse(
         "format = 1\nversion = \"2.5.0-rc.1+7\"\nfrom = [\"2.4.x\", \"2.3\"]\nnotes = \"N.md\"\n\
-         matrix = \"M.md\"\nconfig = \".env.example\"\n[components.a]\nimage = \"r/a:1@sha256:0\"\n\
+         matrix = \"M.md\"\n[components.a]\nimage = \"r/a:1@sha256:0\"\n\
+         config = \".env.example\"\n\
          [datastores.d]\nschema = 18\nmigration = \"compatible\"\n\
          migrate = { with = \"a\", command = [\"yarn\", \"migrate\"] }\n",
         "release.toml",

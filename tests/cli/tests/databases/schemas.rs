@@ -5,7 +5,6 @@ use serde_json::Value;
 use stage::PostgresShop;
 
 use crate::postgres::shop_at;
-use crate::support::figure;
 
 /// A tool, its table with two migrations, how to make the last one a half-applied one (empty: it
 /// does not record that), the version, and how many were applied.
@@ -128,9 +127,6 @@ fn the_version_of_each_of_seven_migration_tools_is_read_from_its_own_table() {
         assert!(refused.errors.contains("begun and never ended"), "{}", refused.shown());
     }
     assert_eq!(fingerprints.len(), TOOLS.len(), "each table is another schema");
-    figure(
-        "migration tools whose records are read: 7/7; that a migration ended half-way: 4 of them",
-    );
 }
 
 /// The fingerprint, not the table of versions, tells a migration that was applied half.

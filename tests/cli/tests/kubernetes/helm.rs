@@ -5,7 +5,8 @@ use std::fs;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{WITHIN, WITHIN_SHORT, expect, namespace, statuses, until};
+use super::stack_file::{StackFile, write_release};
+use super::support::{Registry, WITHIN, WITHIN_SHORT, expect, namespace, statuses, until};
 
 const BAD: &str = "2.0.1-bad";
 
@@ -16,13 +17,7 @@ pub(crate) fn shop(within: &str) -> (Namespace, TempDir) {
         let entry = format!("[components.shop]\nchart = \"charts/{version}\"\n");
         namespace.chart(version, &entry).unwrap();
     }
-    let stack = format!(
-        "format = 1\n[stack]\nname = \"shop\"\nreleases = \"releases\"\n\
-         [components.shop]\nplugin = \"helm\"\nwithin = \"{within}\"\n\
-         [components.shop.settings]\nrelease = \"shop\"\nnamespace = \"{}\"\n",
-        namespace.name()
-    );
-    fs::write(namespace.folder().join("vaultup.toml"), stack).unwrap();
+    StackFile::new(&namespace, "shop").helm("shop", within, "", "").write();
     namespace.helm(&["install", "shop", "charts/1.0.0", "--wait", "--timeout=4m"]).unwrap();
     (namespace, folder)
 }
@@ -87,6 +82,27 @@ fn one_line_without_a_stack_file_upgrades_a_release() {
     ];
     expect(&namespace.vaultup(&words).unwrap(), 0);
     assert_eq!(statuses(&namespace, "shop"), ["1 superseded", "2 deployed"]);
+}
+
+#[test]
+fn a_chart_is_fetched_from_a_registry_by_the_version_of_the_release() {
+    let (namespace, _folder) = shop(WITHIN);
+    let registry = Registry::start(&namespace);
+    let chart = format!("chart={}", registry.push(&namespace, "2.0.0"));
+    fs::remove_dir_all(namespace.folder().join("charts")).unwrap();
+    fs::remove_dir_all(namespace.folder().join("releases")).unwrap();
+    let scope = format!("namespace={}", namespace.name());
+    let run = |to: &str| {
+        let sets = ["release=shop", &chart, "plain-http=true", &scope];
+        let mut words = vec!["run", "--plugin", "helm", "--to", to];
+        words.extend(sets.iter().flat_map(|set| ["--set", set]));
+        namespace.vaultup(&words).unwrap()
+    };
+    let shown = expect(&run("3.0.0"), 2);
+    assert!(shown.contains("there is no chart") && shown.contains("not found"), "{shown}");
+    expect(&run("2.0.0"), 0);
+    assert_eq!(statuses(&namespace, "shop"), ["1 superseded", "2 deployed"]);
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:2.0.0"]);
 }
 
 #[test]
@@ -212,11 +228,7 @@ fn a_preview_finds_what_would_fail_or_surprise() {
                       metadata: {name: things.a.example}\nspec: {group: a.example}\n";
     fs::write(chart.join("crds/things.yaml"), definition).unwrap();
     let entry = "[components.shop]\nchart = \"charts/2.0.0\"\nset = [\"hook.enabled=true\"]\n";
-    fs::write(
-        namespace.folder().join("releases/2.0.0/release.toml"),
-        format!("format = 1\nversion = \"2.0.0\"\n{entry}"),
-    )
-    .unwrap();
+    write_release(namespace.folder(), "2.0.0", entry);
     let shown = expect(&namespace.vaultup(&["plan", "--to", "2.0.0"]).unwrap(), 1);
     assert!(shown.contains("spec.selector differs, and the cluster refuses"), "{shown}");
     assert!(shown.contains("things.a.example: the cluster does not have it"), "{shown}");
@@ -238,11 +250,7 @@ fn hooks_objects_that_go_autoscalers_and_budgets_are_shown_in_the_plan() {
     )
     .unwrap();
     let entry = "[components.shop]\nchart = \"charts/2.0.0\"\nset = [\"hook.enabled=true\"]\n";
-    fs::write(
-        namespace.folder().join("releases/2.0.0/release.toml"),
-        format!("format = 1\nversion = \"2.0.0\"\n{entry}"),
-    )
-    .unwrap();
+    write_release(namespace.folder(), "2.0.0", entry);
     namespace.kubectl(&["autoscale", "deployment", "shop", "--min=2", "--max=4"]).unwrap();
     let budget =
         ["create", "poddisruptionbudget", "shop", "--selector=app=shop", "--min-available=1"];

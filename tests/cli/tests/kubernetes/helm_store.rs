@@ -5,7 +5,8 @@ use std::fs;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{WITHIN, expect, namespace, until, write_store};
+use super::stack_file::{StackFile, schema, write_migrating_values, write_store};
+use super::support::{WITHIN, expect, namespace, until};
 
 /// A shop whose chart mounts a store of schema 1, and a release 3.0.0 whose hook migrates it.
 fn shop_with_store(within: &str, migrate: &str) -> (Namespace, TempDir) {
@@ -21,20 +22,12 @@ fn shop_with_store(within: &str, migrate: &str) -> (Namespace, TempDir) {
                  [datastores.orders]\nschema = 3\nmigration = \"breaking\"\n\
                  migrate = { with = \"shop\", at-start = true }\n";
     namespace.chart("3.0.0", entry).unwrap();
-    let hook = format!("hook: {{enabled: true, migrate: [{migrate}, /data, \"3\"]}}\n");
-    fs::write(path.join("migrating.yaml"), hook).unwrap();
+    write_migrating_values(&path, migrate);
     let data = format!("data={}", path.join("data").display());
-    let stack = format!(
-        "format = 1\n[stack]\nname = \"shop\"\nreleases = \"releases\"\n\
-         [components.shop]\nplugin = \"helm\"\nneeds = [\"orders\"]\nwithin = \"{within}\"\n\
-         [components.shop.settings]\nrelease = \"shop\"\nnamespace = \"{}\"\nset = [\"{data}\"]\n\
-         [datastores.orders]\nplugin = \"files\"\nwritten-by = [\"shop\"]\n\
-         [datastores.orders.settings]\npath = \"data\"\n\
-         schema = [\"{}\", \"schema\", \"${{directory}}\"]\n",
-        namespace.name(),
-        namespace.cluster_program("app").display()
-    );
-    fs::write(path.join("vaultup.toml"), stack).unwrap();
+    StackFile::new(&namespace, "shop")
+        .helm("shop", within, "needs = [\"orders\"]", &format!("set = [\"{data}\"]"))
+        .store("orders", "\"shop\"")
+        .write();
     let set = format!("--set={data}");
     namespace.helm(&["install", "shop", "charts/1.0.0", &set, "--wait", "--timeout=4m"]).unwrap();
     (namespace, folder)
@@ -45,9 +38,9 @@ fn a_hook_that_fails_after_the_schema_changed_is_restored_before_anything_starts
     let (namespace, _folder) = shop_with_store(WITHIN, "migrate, -fail");
     let shown = expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 3);
     assert!(shown.contains("duplicate key in `orders`"), "{shown}");
-    let read = |name: &str| fs::read_to_string(namespace.folder().join(name)).unwrap();
-    assert_eq!(read("data/schema.json"), r#"{"version":1}"#);
-    assert_eq!(read("data/orders"), "one\ntwo\n");
+    assert_eq!(schema(&namespace), r#"{"version":1}"#);
+    let orders = fs::read_to_string(namespace.folder().join("data/orders")).unwrap();
+    assert_eq!(orders, "one\ntwo\n");
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
     let staged = shown.find("at revision 1, not started yet").unwrap();
     let restored = shown.find("into an empty target").unwrap();

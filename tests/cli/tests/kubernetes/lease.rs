@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use stage::{Namespace, Programs, Ran};
 use tempfile::TempDir;
 
-use super::support::{expect, namespace};
+use super::stack_file::{StackFile, apply, deployment, image, write_release};
+use super::support::{WITHIN, expect, namespace, until};
 
 const SLOW: &str = "2.0.1-slow";
 /// Longer than a lock holds that nobody renews.
@@ -79,13 +80,7 @@ fn shop() -> (Namespace, TempDir) {
         let entry = format!("[components.shop]\nchart = \"charts/{version}\"\n");
         namespace.chart(version, &entry).unwrap();
     }
-    let stack = format!(
-        "format = 1\n[stack]\nname = \"shop\"\nreleases = \"releases\"\n\
-         [components.shop]\nplugin = \"helm\"\nwithin = \"40s\"\n\
-         [components.shop.settings]\nrelease = \"shop\"\nnamespace = \"{}\"\n",
-        namespace.name()
-    );
-    fs::write(namespace.folder().join("vaultup.toml"), stack).unwrap();
+    StackFile::new(&namespace, "shop").helm("shop", WITHIN, "", "").write();
     namespace.helm(&["install", "shop", "charts/1.0.0", "--wait"]).unwrap();
     (namespace, folder)
 }
@@ -95,14 +90,6 @@ fn holder(namespace: &Namespace, lease: &str) -> String {
     let words =
         ["get", "lease", lease, "--ignore-not-found", "--output=jsonpath={.spec.holderIdentity}"];
     namespace.kubectl(&words).unwrap()
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < RUN_OUT, "{what}: not within {RUN_OUT:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn spawned(mut command: Command) -> std::process::Child {
@@ -203,49 +190,22 @@ fn a_person_can_take_the_lock_of_a_holder_that_is_gone_away() {
     expect(&elsewhere.vaultup(&namespace, &["run", "--to", "2.0.0"]), 0);
 }
 
-const DEPLOYMENT: &str = "apiVersion: apps/v1
-kind: Deployment
-metadata: {name: NAME}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: NAME}}
-  template:
-    metadata: {labels: {app: NAME}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: app
-        image: localhost/app:1.0.0
-        imagePullPolicy: IfNotPresent
-        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
----
-";
-
 /// Writes a stack of these Deployments into a folder, with releases that bring them images.
 fn write_stack(namespace: &Namespace, folder: &Path, stack: &str, names: &[&str]) {
-    let mut text = format!("format = 1\n[stack]\nname = \"{stack}\"\nreleases = \"releases\"\n");
-    let mut before = String::new();
+    let mut file = StackFile::new(namespace, stack);
+    let mut needs = String::new();
     for name in names {
-        text += &format!(
-            "[components.{name}]\nplugin = \"kubernetes\"\nwithin = \"40s\"\n{before}\
-             settings = {{ workload = \"deployment/{name}\", namespace = \"{}\" }}\n",
-            namespace.name()
-        );
-        before = format!("needs = [\"{name}\"]\n");
+        file = file.workload(&format!("deployment/{name}"), WITHIN, &needs);
+        needs = format!("needs = [\"{name}\"]");
     }
-    fs::write(folder.join("vaultup.toml"), text).unwrap();
+    file.write_to(folder);
     for version in ["1.0.0", "2.0.0", SLOW] {
-        let release = folder.join("releases").join(version);
-        fs::create_dir_all(&release).unwrap();
-        let image =
-            |name: &&str| format!("[components.{name}]\nimage = \"localhost/app:{version}\"\n");
-        let images: String = names.iter().map(image).collect();
-        let text = format!("format = 1\nversion = \"{version}\"\n{images}");
-        fs::write(release.join("release.toml"), text).unwrap();
+        let images: String = names.iter().map(|name| image(name, version)).collect();
+        write_release(folder, version, &images);
     }
 }
 
-fn image(namespace: &Namespace, name: &str) -> String {
+fn image_of(namespace: &Namespace, name: &str) -> String {
     let words = ["get", "deployment", name, "--output=jsonpath={..containers[0].image}"];
     namespace.kubectl(&words).unwrap()
 }
@@ -258,19 +218,15 @@ fn signal(name: &str, process: u32) {
 #[test]
 fn a_holder_that_slept_through_its_lock_changes_nothing_when_it_wakes_up_p8() {
     let (namespace, _folder) = namespace(&["kubernetes"]);
-    let yaml = ["one", "two"].map(|name| DEPLOYMENT.replace("NAME", name)).concat();
-    fs::write(namespace.folder().join("both.yaml"), yaml).unwrap();
-    namespace.kubectl(&["apply", "--filename=both.yaml"]).unwrap();
-    for name in ["deployment/one", "deployment/two"] {
-        namespace.kubectl(&["rollout", "status", name, "--timeout=60s"]).unwrap();
-    }
+    let objects = ["one", "two"].map(deployment).concat();
+    apply(&namespace, &objects, &["deployment/one", "deployment/two"]);
     write_stack(&namespace, namespace.folder(), "both", &["one", "two"]);
     let elsewhere = Elsewhere::new(&namespace, &["kubernetes"]);
     write_stack(&namespace, &elsewhere.folder, "other", &["two"]);
 
     // One stack with two components in one namespace does not stand in its own way.
     let sleeper = spawned(namespace.command(&["run", "--to", SLOW]));
-    until("the first component", || image(&namespace, "one").ends_with(SLOW));
+    until("the first component", || image_of(&namespace, "one").ends_with(SLOW));
     signal("-STOP", sleeper.id());
     assert!(holder(&namespace, "vaultup-deployment-one").starts_with("both."));
     assert!(holder(&namespace, "vaultup-deployment-two").starts_with("both."));
@@ -284,6 +240,6 @@ fn a_holder_that_slept_through_its_lock_changes_nothing_when_it_wakes_up_p8() {
     signal("-CONT", sleeper.id());
     let shown = expect(&ended(sleeper.wait_with_output().unwrap()), 4);
     assert!(shown.contains("error[VU0429]: the lock of `"), "{shown}");
-    assert_eq!(image(&namespace, "two"), "localhost/app:2.0.0");
+    assert_eq!(image_of(&namespace, "two"), "localhost/app:2.0.0");
     assert_eq!(generation(), before);
 }

@@ -6,9 +6,8 @@ use std::fs;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{
-    WITHIN, WITHIN_SHORT, begun, expect, in_order, namespace, until, write_store,
-};
+use super::stack_file::{StackFile, apply, image, schema, write_release, write_store};
+use super::support::{WITHIN, WITHIN_SHORT, begun, expect, in_order, namespace, until};
 
 const OBJECTS: &str = "apiVersion: v1
 kind: ConfigMap
@@ -62,15 +61,13 @@ spec:
 ";
 
 /// The stack at 1.0.0, with releases 2.0.0, which migrates nothing, and 3.0.0.
-fn center(within: &str, sleep: &str) -> (Namespace, TempDir) {
+/// `more` are more entries of `core-admin`.
+fn center(within: &str, sleep: &str, more: &str) -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["kubernetes", "files"]);
     let path = namespace.folder().to_owned();
     write_store(&path);
     let objects = OBJECTS.replace("FOLDER", &path.display().to_string()).replace("SLEEP", sleep);
-    fs::write(path.join("center.yaml"), objects).unwrap();
-    namespace.kubectl(&["apply", "--filename=center.yaml"]).unwrap();
-    let words = ["rollout", "status", "deployment/core-admin", "--timeout=4m"];
-    namespace.kubectl(&words).unwrap();
+    apply(&namespace, &objects, &["deployment/core-admin"]);
     release(&namespace, "1.0.0", "", "schema = 1");
     release(&namespace, "2.0.0", "", "schema = 1");
     migrating(&namespace, "");
@@ -83,36 +80,28 @@ fn center(within: &str, sleep: &str) -> (Namespace, TempDir) {
     };
     let audit = "\"-expect\", \":0}\", \"http://127.0.0.1:8080/api/diagnostics/audit\"";
     let version = "\"http://127.0.0.1:8080/version\"";
-    let stack = format!(
-        "format = 1\n[stack]\nname = \"center\"\nreleases = \"releases\"\n\
-         [components.core-admin]\nplugin = \"kubernetes\"\nneeds = [\"mongo\"]\n\
-         within = \"{within}\"\n\
-         settings = {{ workload = \"deployment/core-admin\", namespace = \"{scope}\" }}\n\
-         [[components.core-admin.health]]\nwithin = \"{WITHIN}\"\ncommand = {}\n\
-         [components.core-admin.smoke]\nwithin = \"{WITHIN}\"\nrun = {}\n\
-         [components.digest]\nplugin = \"kubernetes\"\nneeds = [\"core-admin\"]\n\
-         within = \"{WITHIN}\"\n\
-         settings = {{ workload = \"cronjob/digest\", namespace = \"{scope}\" }}\n\
-         [datastores.mongo]\nplugin = \"files\"\nwritten-by = [\"core-admin\", \"digest\"]\n\
-         settings = {{ path = \"data\", schema = [\"{}\", \"schema\", \"${{directory}}\"] }}\n",
+    let core_admin = format!(
+        "[[components.core-admin.health]]\nwithin = \"{WITHIN}\"\ncommand = {}\n\
+         [components.core-admin.smoke]\nwithin = \"{WITHIN}\"\nrun = {}",
         ask(audit),
-        ask(version),
-        namespace.cluster_program("app").display()
+        ask(version)
     );
-    fs::write(path.join("vaultup.toml"), stack).unwrap();
+    StackFile::new(&namespace, "center")
+        .workload("deployment/core-admin", within, &format!("needs = [\"mongo\"]\n{more}"))
+        .lines(&core_admin)
+        .workload("cronjob/digest", WITHIN, "needs = [\"core-admin\"]")
+        .store("mongo", "\"core-admin\", \"digest\"")
+        .write();
     (namespace, folder)
 }
 
 fn release(namespace: &Namespace, version: &str, component: &str, datastore: &str) {
-    let folder = namespace.folder().join("releases").join(version);
-    fs::create_dir_all(&folder).unwrap();
-    let text = format!(
-        "format = 1\nversion = \"{version}\"\n\
-         [components.core-admin]\nimage = \"localhost/app:{version}\"\n{component}\n\
-         [components.digest]\nimage = \"localhost/app:{version}\"\n\
-         [datastores.mongo]\n{datastore}\n"
+    let entries = format!(
+        "{}{component}\n{}[datastores.mongo]\n{datastore}\n",
+        image("core-admin", version),
+        image("digest", version)
     );
-    fs::write(folder.join("release.toml"), text).unwrap();
+    write_release(namespace.folder(), version, &entries);
 }
 
 /// Release 3.0.0, which migrates with the new image and the workload's own secret.
@@ -122,10 +111,6 @@ fn migrating(namespace: &Namespace, flags: &str) {
          [\"/app\", \"migrate\", \"-need\", \"MONGODB_URI\", {flags} \"/data\", \"3\"] }}"
     );
     release(namespace, "3.0.0", "", &migrate);
-}
-
-fn schema(namespace: &Namespace) -> String {
-    fs::read_to_string(namespace.folder().join("data/schema.json")).unwrap()
 }
 
 fn of_the_cron_job(namespace: &Namespace, path: &str) -> String {
@@ -146,7 +131,7 @@ fn cron_job(namespace: &Namespace) -> (String, String) {
 /// deadline; R48 API, schema, audit; R50 a check from end to end. No value of a secret is shown.
 #[test]
 fn migrations_run_with_the_new_image_before_new_pods_r15_r27_r32_r33_r41_r48_r50_t4_t9() {
-    let (namespace, _folder) = center(WITHIN, "0s");
+    let (namespace, _folder) = center(WITHIN, "0s", "");
     let shown = expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 0);
     assert!(shown.contains("migrating from schema 1 to 3"), "{shown}");
     assert!(!shown.contains("s3cr3t"), "{shown}");
@@ -163,7 +148,7 @@ fn migrations_run_with_the_new_image_before_new_pods_r15_r27_r32_r33_r41_r48_r50
 /// R38 once the cause is gone, migrating again is right.
 #[test]
 fn a_migration_that_fails_is_restored_and_may_be_run_again_r36_r38_r52_r54_t8() {
-    let (namespace, _folder) = center(WITHIN, "0s");
+    let (namespace, _folder) = center(WITHIN, "0s", "");
     migrating(&namespace, "\"-fail\",");
     let shown = expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 3);
     assert!(shown.contains("duplicate key in `orders`"), "{shown}");
@@ -179,7 +164,7 @@ fn a_migration_that_fails_is_restored_and_may_be_run_again_r36_r38_r52_r54_t8() 
 /// R19: what waits in the fallback file of the audit would be lost.
 #[test]
 fn an_audit_fallback_file_that_is_not_empty_stops_the_run_r19() {
-    let (namespace, _folder) = center(WITHIN, "0s");
+    let (namespace, _folder) = center(WITHIN, "0s", "");
     fs::write(namespace.folder().join("data/audit.fallback"), "an event\n").unwrap();
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
     assert!(shown.contains("api/diagnostics/audit"), "{shown}");
@@ -191,9 +176,10 @@ fn an_audit_fallback_file_that_is_not_empty_stops_the_run_r19() {
 /// R2 R8: names of variables only; a key that a Secret does not have is as missing as a variable.
 #[test]
 fn variables_that_the_release_needs_are_looked_for_where_the_workload_has_them_r2_r8() {
-    let (namespace, _folder) = center(WITHIN, "0s");
-    let requires = "requires = [\"MONGODB_URI\", \"MONGODB_DB\", \"DATA\", \"AUDIT_KEY\"]";
-    release(&namespace, "2.0.0", requires, "schema = 1");
+    let (namespace, _folder) = center(WITHIN, "0s", "");
+    release(&namespace, "2.0.0", "config = \".env.example\"", "schema = 1");
+    let known = "# Where messages are.\nMONGODB_URI=\nMONGODB_DB=\nDATA=\nAUDIT_KEY=\nPORT=8080\n";
+    fs::write(namespace.folder().join("releases/2.0.0/.env.example"), known).unwrap();
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
     assert!(shown.contains("requires AUDIT_KEY, and"), "{shown}");
     assert!(shown.contains("error[VU") && shown.contains("next:"), "{shown}");
@@ -205,7 +191,7 @@ fn variables_that_the_release_needs_are_looked_for_where_the_workload_has_them_r
 /// on every path, also after `kill -9`.
 #[test]
 fn a_cron_job_is_suspended_for_the_run_and_resumed_on_every_path_t7_t9() {
-    let (namespace, _folder) = center(WITHIN, "6s");
+    let (namespace, _folder) = center(WITHIN, "6s", "");
     namespace.kubectl(&["create", "job", "running", "--from=cronjob/digest"]).unwrap();
     let active = ["get", "job/running", "--output=jsonpath={.status.active}"];
     until("the Job runs", || namespace.kubectl(&active).unwrap().trim() == "1");
@@ -226,11 +212,8 @@ fn a_cron_job_is_suspended_for_the_run_and_resumed_on_every_path_t7_t9() {
 /// R53: `rollout undo` refuses a paused Deployment, and pausing drains nothing (T4).
 #[test]
 fn an_image_that_crashes_in_a_wave_is_undone_although_the_deployment_is_paused_r53_t4() {
-    let (namespace, _folder) = center(WITHIN_SHORT, "0s");
-    let path = namespace.folder().join("vaultup.toml");
-    let stack = fs::read_to_string(&path).unwrap();
-    let waves = "needs = [\"mongo\"]\nwaves = [\"1\", \"100%\"]";
-    fs::write(&path, stack.replacen("needs = [\"mongo\"]", waves, 1)).unwrap();
+    let waves = "waves = [\"1\", \"100%\"]";
+    let (namespace, _folder) = center(WITHIN_SHORT, "0s", waves);
     release(&namespace, "2.0.1-crash", "", "schema = 1");
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.1-crash"]).unwrap(), 3);
     in_order(&shown, &["core-admin, wave 1 of 2", "crashing as told"]);

@@ -1,72 +1,33 @@
 //! A stack of three components that depend on each other: a bus, three policy nodes, a wallet.
 
-use std::fs;
-
 use stage::Namespace;
 use tempfile::TempDir;
 
+use super::stack_file::{StackFile, apply, image, stateful_set, write_release};
 use super::support::{WITHIN, WITHIN_SHORT, expect, namespace};
-
-const STATEFUL_SET: &str = "apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: NAME}
-spec:
-  replicas: COUNT
-  serviceName: NAME
-  podManagementPolicy: Parallel
-  selector: {matchLabels: {app: NAME}}
-  template:
-    metadata: {labels: {app: NAME}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: app
-        image: localhost/app:1.0.0
-        imagePullPolicy: IfNotPresent
-        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
----
-";
 
 /// The stack at 1.0.0, and releases with these images of bus, policy nodes and wallet.
 fn vault(within: &str) -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["kubernetes"]);
-    let parts = [("nats", "1"), ("policy", "3"), ("wallet", "1")];
-    let yaml =
-        parts.map(|(name, count)| STATEFUL_SET.replace("NAME", name).replace("COUNT", count));
-    fs::write(namespace.folder().join("vault.yaml"), yaml.concat()).unwrap();
-    namespace.kubectl(&["apply", "--filename=vault.yaml"]).unwrap();
-    for (name, _) in parts {
-        let reference = format!("statefulset/{name}");
-        namespace.kubectl(&["rollout", "status", &reference, "--timeout=4m"]).unwrap();
-    }
+    let objects = [("nats", 1), ("policy", 3), ("wallet", 1)]
+        .map(|(name, replicas)| stateful_set(name, replicas));
+    let workloads = ["statefulset/nats", "statefulset/policy", "statefulset/wallet"];
+    apply(&namespace, &objects.concat(), &workloads);
     release(&namespace, "1.0.0", "1.0.0");
     release(&namespace, "2.0.0", "2.0.0");
-    let component = |name: &str, more: &str| {
-        format!(
-            "[components.{name}]\nplugin = \"kubernetes\"\nwithin = \"{within}\"\n{more}\n\
-             settings = {{ workload = \"statefulset/{name}\", namespace = \"{}\" }}\n",
-            namespace.name()
-        )
-    };
-    let stack = [
-        "format = 1\n[stack]\nname = \"vault\"\nreleases = \"releases\"\n".to_owned(),
-        component("nats", ""),
-        component("policy", "needs = [\"nats\"]\nwaves = [\"1\", \"100%\"]"),
-        component("wallet", "needs = [\"policy\"]"),
-    ];
-    fs::write(namespace.folder().join("vaultup.toml"), stack.concat()).unwrap();
+    let [nats, policy, wallet] = workloads;
+    StackFile::new(&namespace, "vault")
+        .workload(nats, within, "")
+        .workload(policy, within, "needs = [\"nats\"]\nwaves = [\"1\", \"100%\"]")
+        .workload(wallet, within, "needs = [\"policy\"]")
+        .write();
     (namespace, folder)
 }
 
 /// A release of the whole stack, whose wallet has an image of its own.
 fn release(namespace: &Namespace, version: &str, wallet: &str) {
-    let folder = namespace.folder().join("releases").join(version);
-    fs::create_dir_all(&folder).unwrap();
-    let image =
-        |name: &str, tag: &str| format!("[components.{name}]\nimage = \"localhost/app:{tag}\"\n");
-    let parts = [image("nats", version), image("policy", version), image("wallet", wallet)];
-    let text = format!("format = 1\nversion = \"{version}\"\n{}", parts.concat());
-    fs::write(folder.join("release.toml"), text).unwrap();
+    let images = [image("nats", version), image("policy", version), image("wallet", wallet)];
+    write_release(namespace.folder(), version, &images.concat());
 }
 
 #[test]

@@ -1,16 +1,20 @@
 //! Rehearsals in a namespace of their own, with a restored copy of the data.
 
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{expect, namespace};
+use super::stack_file::{
+    StackFile, api_with_store, apply, image, write_migrating_values, write_release, write_store,
+};
+use super::support::{WITHIN_SHORT, expect, namespace};
 
 const BAD: &str = "2.0.1-bad";
+const STORE_OF_THE_COPY: &str =
+    "[datastores.orders.rehearsal.settings]\npath = \"data.vaultup-copy\"";
 
 /// What must be the same after a rehearsal as before: everything live, and that there is no copy.
 #[derive(Debug, PartialEq)]
@@ -52,23 +56,16 @@ fn copys(namespace: &Namespace) -> String {
     format!("{}-rehearsal", namespace.name())
 }
 
-fn store(folder: &Path) {
-    fs::create_dir(folder.join("data")).unwrap();
-    fs::write(folder.join("data/schema.json"), r#"{"version":1}"#).unwrap();
-    fs::write(folder.join("data/orders"), "one\ntwo\n").unwrap();
-}
-
 /// A shop whose chart mounts a store of schema 1, with releases that run on it, that migrate it by
 /// a hook, and that never get ready.
 fn shop() -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["helm", "files"]);
     let path = namespace.folder().to_owned();
-    store(&path);
+    write_store(&path);
     for version in ["1.0.0", "2.0.0", BAD] {
         release(&namespace, version, "", "schema = 1");
     }
-    let migrating = "hook: {enabled: true, migrate: [migrate, /data, \"3\"]}\n";
-    fs::write(path.join("migrating.yaml"), migrating).unwrap();
+    write_migrating_values(&path, "migrate");
     write_stack(&namespace, "");
     let set = format!("--set=data={}", path.join("data").display());
     namespace.helm(&["install", "shop", "charts/1.0.0", &set, "--wait"]).unwrap();
@@ -94,23 +91,16 @@ fn migrating(namespace: &Namespace, version: &str, image: &str, class: &str) {
 
 /// `copy` ends the list of the copy's sets and says more of its settings; empty: nothing more.
 fn write_stack(namespace: &Namespace, copy: &str) {
-    let folder = namespace.folder();
-    let data = folder.join("data").display().to_string();
-    let stack = format!(
-        "format = 1\n[stack]\nname = \"shop\"\nreleases = \"releases\"\n\
-         [components.shop]\nplugin = \"helm\"\nneeds = [\"orders\"]\nwithin = \"30s\"\n\
-         [components.shop.settings]\nrelease = \"shop\"\nnamespace = \"{}\"\n\
-         set = [\"data={data}\"]\n\
-         [components.shop.rehearsal.settings]\nset = [\"data={data}.vaultup-copy\"{copy}\n\
-         [datastores.orders]\nplugin = \"files\"\nwritten-by = [\"shop\"]\n\
-         [datastores.orders.settings]\npath = \"data\"\n\
-         schema = [\"{}\", \"schema\", \"${{directory}}\"]\n\
-         [datastores.orders.rehearsal.settings]\npath = \"data.vaultup-copy\"\n",
-        namespace.name(),
-        namespace.cluster_program("app").display(),
-        copy = if copy.is_empty() { "]" } else { copy },
-    );
-    fs::write(folder.join("vaultup.toml"), stack).unwrap();
+    let data = namespace.folder().join("data").display().to_string();
+    let copy = if copy.is_empty() { "]" } else { copy };
+    StackFile::new(namespace, "shop")
+        .helm("shop", WITHIN_SHORT, "needs = [\"orders\"]", &format!("set = [\"data={data}\"]"))
+        .lines(&format!(
+            "[components.shop.rehearsal.settings]\nset = [\"data={data}.vaultup-copy\"{copy}"
+        ))
+        .store("orders", "\"shop\"")
+        .lines(STORE_OF_THE_COPY)
+        .write();
 }
 
 #[test]
@@ -240,43 +230,16 @@ fn a_copy_is_never_in_the_live_namespace_nor_in_one_of_others() {
     namespace.kubectl(&["get", "namespace", "kube-public"]).unwrap();
 }
 
-const DEPLOYMENT: &str = "apiVersion: apps/v1
-kind: Deployment
-metadata: {name: api}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: api}}
-  template:
-    metadata: {labels: {app: api}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: app
-        image: localhost/app:1.0.0
-        imagePullPolicy: IfNotPresent
-        env: [{name: DATA, value: /data}]
-        envFrom: [{secretRef: {name: api}}]
-        volumeMounts: [{name: data, mountPath: /data}]
-        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
-      volumes: [{name: data, hostPath: {path: FOLDER/DIRECTORY, type: Directory}}]
-";
-
 /// A plain Deployment with a store, and releases that run on it or migrate it by a Job.
 fn api() -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["kubernetes", "files"]);
     let path = namespace.folder().to_owned();
-    store(&path);
-    let yaml = |directory: &str| {
-        let yaml = DEPLOYMENT.replace("FOLDER", &path.display().to_string());
-        yaml.replace("DIRECTORY", directory)
-    };
-    fs::write(path.join("api.yaml"), yaml("data")).unwrap();
-    fs::write(path.join("copy.yaml"), yaml("data.vaultup-copy")).unwrap();
+    write_store(&path);
+    fs::write(path.join("copy.yaml"), api_with_store(&path.join("data.vaultup-copy"))).unwrap();
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: api}\nstringData: {TOKEN: copy}\n";
     fs::write(path.join("secret.yaml"), secret).unwrap();
     namespace.kubectl(&["create", "secret", "generic", "api", "--from-literal=TOKEN=x"]).unwrap();
-    namespace.kubectl(&["apply", "--filename=api.yaml"]).unwrap();
-    namespace.kubectl(&["rollout", "status", "deployment/api", "--timeout=60s"]).unwrap();
+    apply(&namespace, &api_with_store(&path.join("data")), &["deployment/api"]);
     for version in ["1.0.0", "2.0.0", BAD] {
         plain_release(&namespace, version, "schema = 1");
     }
@@ -288,29 +251,17 @@ fn api() -> (Namespace, TempDir) {
 }
 
 fn plain_release(namespace: &Namespace, version: &str, datastore: &str) {
-    let folder = namespace.folder().join("releases").join(version);
-    fs::create_dir_all(&folder).unwrap();
-    let text = format!(
-        "format = 1\nversion = \"{version}\"\n[components.api]\n\
-         image = \"localhost/app:{version}\"\n[datastores.orders]\n{datastore}\n"
-    );
-    fs::write(folder.join("release.toml"), text).unwrap();
+    let entries = format!("{}[datastores.orders]\n{datastore}\n", image("api", version));
+    write_release(namespace.folder(), version, &entries);
 }
 
 fn write_plain_stack(namespace: &Namespace, copy: &str) {
-    let stack = format!(
-        "format = 1\n[stack]\nname = \"api\"\nreleases = \"releases\"\n\
-         [components.api]\nplugin = \"kubernetes\"\nneeds = [\"orders\"]\nwithin = \"30s\"\n\
-         [components.api.settings]\nworkload = \"deployment/api\"\nnamespace = \"{}\"\n\
-         [components.api.rehearsal.settings]\n{copy}\n\
-         [datastores.orders]\nplugin = \"files\"\nwritten-by = [\"api\"]\n\
-         [datastores.orders.settings]\npath = \"data\"\n\
-         schema = [\"{}\", \"schema\", \"${{directory}}\"]\n\
-         [datastores.orders.rehearsal.settings]\npath = \"data.vaultup-copy\"\n",
-        namespace.name(),
-        namespace.cluster_program("app").display()
-    );
-    fs::write(namespace.folder().join("vaultup.toml"), stack).unwrap();
+    StackFile::new(namespace, "api")
+        .workload("deployment/api", WITHIN_SHORT, "needs = [\"orders\"]")
+        .lines(&format!("[components.api.rehearsal.settings]\n{copy}"))
+        .store("orders", "\"api\"")
+        .lines(STORE_OF_THE_COPY)
+        .write();
 }
 
 #[test]

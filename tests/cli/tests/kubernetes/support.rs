@@ -1,7 +1,6 @@
 //! What the tests share.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,13 +61,6 @@ pub(crate) fn in_order(shown: &str, words: &[&str]) {
     }
 }
 
-/// Writes a store of schema 1 with two orders to `data`.
-pub(crate) fn write_store(folder: &Path) {
-    fs::create_dir_all(folder.join("data")).unwrap();
-    fs::write(folder.join("data/schema.json"), r#"{"version":1}"#).unwrap();
-    fs::write(folder.join("data/orders"), "one\ntwo\n").unwrap();
-}
-
 /// Kills the helm that works in the namespace, if one still does.
 pub(crate) fn kill_helm(namespace: &Namespace) {
     let flag = format!("--namespace={}", namespace.name());
@@ -87,6 +79,52 @@ pub(crate) fn kill_helm(namespace: &Namespace) {
 pub(crate) fn expect(ran: &Ran, status: i32) -> String {
     assert_eq!(ran.status, Some(status), "{}", ran.shown());
     ran.shown()
+}
+
+/// A registry of OCI artifacts on this machine, without TLS, that ends with the test.
+pub(crate) struct Registry {
+    address: String,
+    server: Child,
+}
+
+impl Registry {
+    pub(crate) fn start(namespace: &Namespace) -> Self {
+        // Nobody else is given a port that was free a moment ago.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let root = namespace.folder().join("registry");
+        fs::create_dir(&root).unwrap();
+        let configuration = format!(
+            "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: \"{address}\"}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\n",
+            root.display()
+        );
+        let file = root.join("configuration.yml");
+        fs::write(&file, configuration).unwrap();
+        let mut command = Command::new(namespace.cluster_program("docker-registry"));
+        command.arg("serve").arg(&file);
+        let server = begun(command);
+        until("the registry listens", || TcpStream::connect(&address).is_ok());
+        Self { address, server }
+    }
+
+    /// Packs a chart of the test and pushes it to `charts/web`, whose reference is given
+    /// back.
+    pub(crate) fn push(&self, namespace: &Namespace, version: &str) -> String {
+        let chart = format!("charts/{version}");
+        namespace.helm(&["package", &chart, "--destination=registry"]).unwrap();
+        let archive = format!("registry/web-{version}.tgz");
+        let folder = format!("oci://{}/charts", self.address);
+        namespace.helm(&["push", &archive, &folder, "--plain-http"]).unwrap();
+        format!("{folder}/web")
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        drop(self.server.kill());
+        drop(self.server.wait());
+    }
 }
 
 /// A way to the cluster that can be closed: what is under way breaks, and nobody gets in.

@@ -6,7 +6,8 @@ use std::fs;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{WITHIN, WITHIN_SHORT, expect, in_order, namespace, statuses, write_store};
+use super::stack_file::{StackFile, schema, write_migrating_values, write_store};
+use super::support::{WITHIN, WITHIN_SHORT, expect, in_order, namespace, statuses};
 
 /// Releases of the stack in the order of start, with their replicas.
 const PARTS: [(&str, &str); 3] = [("nats", "1"), ("policy", "3"), ("wallet", "1")];
@@ -18,8 +19,7 @@ fn vault(within: &str) -> (Namespace, TempDir) {
     write_store(namespace.folder());
     bundle(&namespace, "1.0.0", "", "");
     bundle(&namespace, "2.0.0", "", "");
-    let migrating = "hook: {enabled: true, migrate: [migrate, /data, \"3\"]}\n";
-    fs::write(namespace.folder().join("migrating.yaml"), migrating).unwrap();
+    write_migrating_values(namespace.folder(), "migrate");
     bundle(&namespace, "3.0.0", "values = [\"migrating.yaml\"]\n", "");
     let folder_of_data = namespace.folder().join("data").display().to_string();
     for (name, replicas) in PARTS {
@@ -32,46 +32,33 @@ fn vault(within: &str) -> (Namespace, TempDir) {
         }
         namespace.helm(&words).unwrap();
     }
-    fs::write(namespace.folder().join("vaultup.toml"), stack(&namespace, within)).unwrap();
+    write_stack(&namespace, within);
     (namespace, folder)
 }
 
-fn stack(namespace: &Namespace, within: &str) -> String {
+fn write_stack(namespace: &Namespace, within: &str) {
     let scope = namespace.name();
-    let health = |name: &str| {
+    let asked = |name: &str, words: &str| {
         format!(
-            "[[components.{name}.health]]\ncommand = [\"kubectl\", \"exec\", \
-             \"deployment/{name}\", \"--namespace={scope}\", \"--\", \"/app\", \"get\", \
-             \"-expect\", \"${{release.version}}\", \"http://127.0.0.1:8080/health\"]\n\
-             within = \"{WITHIN}\"\n"
+            "[\"kubectl\", \"exec\", \"deployment/{name}\", \"--namespace={scope}\", \"--\", \
+             \"/app\", \"get\", {words}]\nwithin = \"{WITHIN}\""
         )
     };
+    let health = "\"-expect\", \"${release.version}\", \"http://127.0.0.1:8080/health\"";
+    let health = PARTS.map(|(name, _)| {
+        format!("[[components.{name}.health]]\ncommand = {}", asked(name, health))
+    });
+    let smoke = asked("wallet", "\"http://127.0.0.1:8080/version\"");
     let data = namespace.folder().join("data").display().to_string();
-    let component = |name: &str, needs: &str, sets: &str| {
-        format!(
-            "[components.{name}]\nplugin = \"helm\"\nneeds = [{needs}]\nwithin = \"{within}\"\n\
-             settings = {{ release = \"{name}\", namespace = \"{scope}\", set = [{sets}] }}\n{}",
-            health(name)
-        )
-    };
-    let smoke = format!(
-        "[components.wallet.smoke]\nwithin = \"{WITHIN}\"\nrun = [\"kubectl\", \"exec\", \
-         \"deployment/wallet\", \"--namespace={scope}\", \"--\", \"/app\", \"get\", \
-         \"http://127.0.0.1:8080/version\"]\n"
-    );
-    [
-        "format = 1\n[stack]\nname = \"vault\"\nreleases = \"releases\"\n".to_owned(),
-        component("nats", "", "\"replicas=1\""),
-        component("policy", "\"nats\", \"ledger\"", &format!("\"replicas=3\", \"data={data}\"")),
-        component("wallet", "\"policy\"", "\"replicas=1\""),
-        smoke,
-        format!(
-            "[datastores.ledger]\nplugin = \"files\"\nwritten-by = [\"policy\"]\n\
-             settings = {{ path = \"data\", schema = [\"{}\", \"schema\", \"${{directory}}\"] }}\n",
-            namespace.cluster_program("app").display()
-        ),
-    ]
-    .concat()
+    let policy = format!("set = [\"replicas=3\", \"data={data}\"]");
+    StackFile::new(namespace, "vault")
+        .helm("nats", within, "", "set = [\"replicas=1\"]")
+        .helm("policy", within, "needs = [\"nats\", \"ledger\"]", &policy)
+        .helm("wallet", within, "needs = [\"policy\"]", "set = [\"replicas=1\"]")
+        .lines(&health.join("\n"))
+        .lines(&format!("[components.wallet.smoke]\nrun = {smoke}"))
+        .store("ledger", "\"policy\"")
+        .write();
 }
 
 /// A bundle: one chart for all three, with what differs for policy nodes and wallet.
@@ -88,10 +75,6 @@ fn bundle(namespace: &Namespace, version: &str, policy: &str, wallet: &str) {
     };
     let text = [entry("nats", ""), entry("policy", policy), entry("wallet", wallet)].concat();
     namespace.chart(version, &(text + ledger)).unwrap();
-}
-
-fn schema(namespace: &Namespace) -> String {
-    fs::read_to_string(namespace.folder().join("data/schema.json")).unwrap()
 }
 
 /// R1 the bundle is the release; R12 Helm; R13 R48 every `/health` is asked before and after, and

@@ -5,30 +5,10 @@ use std::fs;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::support::{Gate, WITHIN, WITHIN_SHORT, begun, expect, namespace, until, write_store};
-
-const DEPLOYMENT: &str = "apiVersion: apps/v1
-kind: Deployment
-metadata: {name: api}
-spec:
-  replicas: 2
-  progressDeadlineSeconds: 300
-  strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 1}}
-  selector: {matchLabels: {app: api}}
-  template:
-    metadata: {labels: {app: api}}
-    spec:
-      terminationGracePeriodSeconds: 5
-      containers:
-      - name: app
-        image: localhost/app:1.0.0
-        imagePullPolicy: IfNotPresent
-        env: [{name: DATA, value: /data}]
-        envFrom: [{secretRef: {name: api}}]
-        volumeMounts: [{name: data, mountPath: /data}]
-        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
-      volumes: [{name: data, hostPath: {path: FOLDER/data, type: Directory}}]
-";
+use super::stack_file::{
+    StackFile, api_with_store, apply, image, schema, write_release, write_store,
+};
+use super::support::{Gate, WITHIN, WITHIN_SHORT, begun, expect, namespace, until};
 
 const SEED: &str = "apiVersion: batch/v1
 kind: Job
@@ -48,13 +28,10 @@ const MOMENTS_MAX: usize = 40;
 /// An API at 1.0.0 with a store of schema 1, and releases that run on it or migrate it.
 fn api(within: &str) -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["kubernetes", "files"]);
-    let path = namespace.folder().to_owned();
-    write_store(&path);
-    fs::write(path.join("api.yaml"), DEPLOYMENT.replace("FOLDER", &path.display().to_string()))
-        .unwrap();
+    write_store(namespace.folder());
     namespace.kubectl(&["create", "secret", "generic", "api", "--from-literal=TOKEN=x"]).unwrap();
-    namespace.kubectl(&["apply", "--filename=api.yaml"]).unwrap();
-    namespace.kubectl(&["rollout", "status", "deployment/api", "--timeout=4m"]).unwrap();
+    let objects = api_with_store(&namespace.folder().join("data"));
+    apply(&namespace, &objects, &["deployment/api"]);
     release(&namespace, "1.0.0", "", "schema = 1");
     release(&namespace, "2.0.0", "", "schema = 1");
     release(&namespace, "2.0.1-bad", "", "schema = 1");
@@ -63,13 +40,9 @@ fn api(within: &str) -> (Namespace, TempDir) {
 }
 
 fn release(namespace: &Namespace, version: &str, component: &str, datastore: &str) {
-    let folder = namespace.folder().join("releases").join(version);
-    fs::create_dir_all(&folder).unwrap();
-    let text = format!(
-        "format = 1\nversion = \"{version}\"\n[components.api]\n\
-         image = \"localhost/app:{version}\"\n{component}\n[datastores.orders]\n{datastore}\n"
-    );
-    fs::write(folder.join("release.toml"), text).unwrap();
+    let entries =
+        format!("{}{component}\n[datastores.orders]\n{datastore}\n", image("api", version));
+    write_release(namespace.folder(), version, &entries);
 }
 
 /// A release that migrates the store with these words after `/app`.
@@ -82,23 +55,10 @@ fn migrating(namespace: &Namespace, words: &str) {
 }
 
 fn write_stack(namespace: &Namespace, within: &str, component: &str) {
-    let app = namespace.cluster_program("app");
-    let stack = format!(
-        "format = 1\n[stack]\nname = \"api\"\nreleases = \"releases\"\n\
-         [components.api]\nplugin = \"kubernetes\"\nneeds = [\"orders\"]\n\
-         within = \"{within}\"\n{component}\n\
-         [components.api.settings]\nworkload = \"deployment/api\"\nnamespace = \"{}\"\n\
-         [datastores.orders]\nplugin = \"files\"\nwritten-by = [\"api\"]\n\
-         [datastores.orders.settings]\npath = \"data\"\n\
-         schema = [\"{}\", \"schema\", \"${{directory}}\"]\n",
-        namespace.name(),
-        app.display()
-    );
-    fs::write(namespace.folder().join("vaultup.toml"), stack).unwrap();
-}
-
-fn schema(namespace: &Namespace) -> String {
-    fs::read_to_string(namespace.folder().join("data/schema.json")).unwrap()
+    StackFile::new(namespace, "api")
+        .workload("deployment/api", within, &format!("needs = [\"orders\"]\n{component}"))
+        .store("orders", "\"api\"")
+        .write();
 }
 
 #[test]
@@ -124,6 +84,9 @@ fn a_migration_runs_as_a_job_before_the_new_pods_with_writers_stopped_r32_t9() {
     assert!(shown.contains("migrating from schema 1 to 3"), "{shown}");
     assert!(schema(&namespace).contains(r#""version":3"#), "{}", schema(&namespace));
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:3.0.0"]);
+    // The Job is gone one day; what it said stays.
+    let report = expect(&namespace.vaultup(&["report"]).unwrap(), 0);
+    assert!(report.contains("\n    migrating from schema 1 to 3"), "{report}");
 }
 
 #[test]
@@ -239,19 +202,10 @@ fn a_job_runs_once_for_a_release_and_is_removed_on_the_way_back() {
     namespace.kubectl(&["apply", "--filename=seed.yaml"]).unwrap();
     namespace.kubectl(&["wait", "--for=condition=complete", "job/seed", "--timeout=4m"]).unwrap();
     for version in ["1.0.0", "2.0.0", "9.0.0"] {
-        let folder = namespace.folder().join("releases").join(version);
-        fs::create_dir_all(&folder).unwrap();
-        let image = format!("[components.seed]\nimage = \"localhost/app:{version}\"\n");
-        let text = format!("format = 1\nversion = \"{version}\"\n{image}");
-        fs::write(folder.join("release.toml"), text).unwrap();
+        write_release(namespace.folder(), version, &image("seed", version));
     }
-    let write = |within: &str| {
-        let stack = format!(
-            "format = 1\n[stack]\nname = \"seed\"\n[components.seed]\nplugin = \"kubernetes\"\n\
-             within = \"{within}\"\nsettings = {{ workload = \"job/seed\", namespace = \"{}\" }}\n",
-            namespace.name()
-        );
-        fs::write(namespace.folder().join("vaultup.toml"), stack).unwrap();
+    let write = |within| {
+        StackFile::new(&namespace, "seed").workload("job/seed", within, "").write();
     };
     write(WITHIN);
     let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
