@@ -17,7 +17,7 @@ use vaultup_sdk::{Case, Error, Operation, log};
 use crate::configuration;
 use crate::job::run_to_its_end;
 use crate::settings::Settings;
-use crate::workload::{RELEASE, version_of};
+use crate::workload::{RELEASE, kubectl_of, version_of};
 
 /// Annotation with the suspension that there was before it was suspended here.
 pub(crate) const SUSPENDED_BEFORE: &str = "vaultup.dev/suspended";
@@ -59,7 +59,7 @@ impl<'o> Batch<'o> {
             Some("cronjob") => Kind::CronJob,
             _ => return None,
         };
-        Some(Self { operation, kubectl: Kubectl::new(&operation.settings.access), kind })
+        Some(Self { operation, kubectl: kubectl_of(operation), kind })
     }
 
     /// What runs now. Nothing of it is an instance that is always there.
@@ -227,11 +227,15 @@ impl<'o> Batch<'o> {
         Ok(self.made()?.pop().unwrap_or(object))
     }
 
-    /// What the settings name.
-    fn object(&self) -> Result<Value, Error> {
+    /// What the settings name, if it is there.
+    pub(crate) fn object_if_there(&self) -> Result<Option<Value>, Error> {
         let workload = &self.operation.settings.workload;
-        let seen = self.kubectl.json_if_there(&["get", workload, "--output=json"])?;
-        seen.ok_or_else(|| {
+        self.kubectl.json_if_there(&["get", workload, "--output=json"])
+    }
+
+    fn object(&self) -> Result<Value, Error> {
+        self.object_if_there()?.ok_or_else(|| {
+            let workload = &self.operation.settings.workload;
             let namespace = self.kubectl.namespace();
             Error::not_found(format!("there is no {workload} in namespace `{namespace}`"))
         })
@@ -297,7 +301,7 @@ impl<'o> Batch<'o> {
         )
     }
 
-    fn patch(&self, patch: &Value) -> Result<(), Error> {
+    pub(crate) fn patch(&self, patch: &Value) -> Result<(), Error> {
         self.patch_as("merge", patch)
     }
 
@@ -364,7 +368,7 @@ impl<'o> Batch<'o> {
         crate::preview::where_it_is(&self.kubectl, &self.operation.settings.workload)
     }
 
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         let workload = &self.operation.settings.workload;
         workload.split_once('/').map_or(workload, |(_, name)| name)
     }
@@ -404,18 +408,26 @@ fn reference(job: &Value) -> String {
     format!("job/{}", job["metadata"]["name"].as_str().unwrap_or("?"))
 }
 
+/// Takes away from a Job's `spec` what its controller added, so that a new Job can have it.
+pub(crate) fn without_controller(spec: &mut Value) {
+    if let Some(spec) = spec.as_object_mut() {
+        spec.remove("selector");
+        spec.remove("manualSelector");
+    }
+    if let Some(labels) = spec["template"]["metadata"]["labels"].as_object_mut() {
+        OF_THE_CONTROLLER.iter().for_each(|key| drop(labels.remove(*key)));
+    }
+}
+
 /// A Job made from another, with another image.
 fn next_job(object: &Value, name: &str, image: &str, batch: &Batch<'_>) -> Result<Value, Error> {
     let version = &batch.operation.next()?.version;
     let container = batch.container(object)?["name"].clone();
     let mut spec = object["spec"].clone();
+    without_controller(&mut spec);
     if let Some(spec) = spec.as_object_mut() {
-        for key in ["selector", "manualSelector", "suspend", "ttlSecondsAfterFinished"] {
-            spec.remove(key);
-        }
-    }
-    if let Some(labels) = spec["template"]["metadata"]["labels"].as_object_mut() {
-        OF_THE_CONTROLLER.iter().for_each(|key| drop(labels.remove(*key)));
+        spec.remove("suspend");
+        spec.remove("ttlSecondsAfterFinished");
     }
     spec["template"]["metadata"]["annotations"][RELEASE] = json!(version);
     let containers = spec["template"]["spec"]["containers"].as_array_mut();

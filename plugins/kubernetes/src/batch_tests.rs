@@ -10,6 +10,7 @@ use vaultup_sdk::deploy::{Change, Presence, Severity, Wave};
 use vaultup_sdk::testing::{Call, Installed, Machine, Reply};
 use vaultup_sdk::{Case, Deploy, Error, Observation, Operation};
 
+use crate::tests::{happens_in_the_namespace_of_the_copy, on_a_copy};
 use crate::{KubernetesPlugin, Settings};
 
 const WAVE: Wave = Wave { number: 1, of: 1, instances: 1 };
@@ -142,6 +143,18 @@ fn merge(into: &mut Value, patch: &Value) {
             merge(into, patch);
         }
         (into, patch) => *into = patch.clone(),
+    }
+}
+
+#[test]
+fn nothing_of_a_rehearsal_touches_the_live_namespace_r22() {
+    for world in [World::cron_job(), World::job()] {
+        let operation = on_a_copy(world.operation());
+        <KubernetesPlugin as Deploy>::apply(&operation, WAVE).unwrap();
+        KubernetesPlugin::stop(&operation).unwrap();
+        KubernetesPlugin::start(&operation, 1).unwrap();
+        KubernetesPlugin::observe(&operation).unwrap();
+        happens_in_the_namespace_of_the_copy(&world.machine.take_calls());
     }
 }
 

@@ -146,7 +146,10 @@ impl Deploy for KubernetesPlugin {
         presence: Presence,
     ) -> Result<(), Error> {
         if let Some(batch) = Batch::of(operation) {
-            return batch.revert(revision, presence);
+            return match operation.is_live() {
+                true => batch.revert(revision, presence),
+                false => batch.put_previous(presence),
+            };
         }
         let component = Component::of(operation);
         match operation.is_live() {

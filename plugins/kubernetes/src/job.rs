@@ -13,7 +13,7 @@ use vaultup_sdk::{Case, Error, Operation, log};
 
 use crate::batch::{Batch, pod_template};
 use crate::settings::Settings;
-use crate::workload::{Component, image};
+use crate::workload::{Component, image, kubectl_of};
 
 /// The container of the Job.
 const CONTAINER: &str = "migrate";
@@ -47,7 +47,7 @@ const OF_THE_POD: [&str; 12] = [
 /// As soon as it fails, with the end of its log.
 pub(crate) fn migrate(operation: &Operation<Settings>, command: &[String]) -> Result<(), Error> {
     let name = name_for(&operation.key);
-    let kubectl = Kubectl::new(&operation.settings.access);
+    let kubectl = kubectl_of(operation);
     let (pod, container) = match Batch::of(operation) {
         Some(batch) => {
             let current = batch.current()?;

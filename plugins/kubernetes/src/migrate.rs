@@ -1,7 +1,7 @@
 //! The half of the interface `migrate` that is a component's: running the release's own command in
 //! the new release. What schema there is, is asked of the datastore's plugin.
 
-use vaultup_kubectl::{Cluster, Kubectl};
+use vaultup_kubectl::Cluster;
 use vaultup_sdk::migrate::Request;
 use vaultup_sdk::process::filled_in;
 use vaultup_sdk::{Error, Migrate, Observation, Operation};
@@ -9,6 +9,7 @@ use vaultup_sdk::{Error, Migrate, Observation, Operation};
 use crate::KubernetesPlugin;
 use crate::job;
 use crate::settings::Settings;
+use crate::workload::kubectl_of;
 
 impl Migrate for KubernetesPlugin {
     fn apply(operation: &Operation<Settings>, request: &Request) -> Result<(), Error> {
@@ -27,7 +28,7 @@ impl Migrate for KubernetesPlugin {
     }
 
     fn status(operation: &Operation<Settings>, _request: &Request) -> Result<Observation, Error> {
-        let cluster = Cluster::look(&Kubectl::new(&operation.settings.access))?;
+        let cluster = Cluster::look(&kubectl_of(operation))?;
         let name = job::name_for(&operation.key);
         let Some(job) = job::job_of(&cluster, &name) else { return Ok(Observation::NotStarted) };
         Ok(match job.ended() {

@@ -1,7 +1,10 @@
-//! A workload in the namespace of a rehearsal's copy.
+//! A workload, Job or CronJob in the namespace of a rehearsal's copy.
 //!
-//! The copy knows nothing of the live workload's revisions: its own first complete one, with the
+//! A workload's copy knows nothing of the live workload's revisions: its own first complete one, with the
 //! image that runs live, is written down at the copy, and that is the one it is brought back to.
+//!
+//! The copy of a Job or CronJob is suspended, so that nothing of it runs but what a step runs: the
+//! next release's Job, and nothing of a CronJob, whose next image the cluster checks.
 
 use serde_json::{Map, Value, json};
 use vaultup_kubectl::copy::Scratch;
@@ -10,14 +13,13 @@ use vaultup_kubectl::{Kubectl, Workload, follow, scale};
 use vaultup_sdk::deploy::Presence;
 use vaultup_sdk::{Case, Copied, Error, Observation, log};
 
+use crate::batch::{Batch, Kind, pod_template, without_controller};
 use crate::settings::Settings;
 use crate::twin::progress;
 use crate::workload::{Component, version_of};
 
 /// Annotation of a copy with the revision that is the release which runs live.
 const FIRST: &str = "vaultup.dev/first-revision";
-/// What a copy's namespace gets at the least.
-const RIGHTS: [(&str, &str); 2] = [("create", "deployments.apps"), ("list", "pods")];
 /// Volumes that are the copy's own, or of what is in its namespace.
 const OF_THE_NAMESPACE: [&str; 6] =
     ["configMap", "downwardAPI", "emptyDir", "ephemeral", "projected", "secret"];
@@ -38,7 +40,7 @@ impl Component<'_> {
         }
         let cluster = self.cluster()?;
         let workload = &cluster.workloads[0];
-        let image = self.image_of(&live)?;
+        let image = image_of(&self.copied()?.live, &live)?;
         let version = match &self.operation.previous {
             Some(previous) => previous.version.clone(),
             None => version_of(&image).unwrap_or_default(),
@@ -73,7 +75,12 @@ impl Component<'_> {
         if self.manifests_of_the_copy()?.is_none() {
             as_a_copy(&live)?;
         }
-        scratch.left(&RIGHTS)
+        let made = match Batch::of(self.operation).map(|batch| batch.kind) {
+            Some(Kind::Job) => "jobs.batch",
+            Some(Kind::CronJob) => "cronjobs.batch",
+            None => "deployments.apps",
+        };
+        scratch.left(&[("create", made), ("list", "pods")])
     }
 
     /// Whether the copy runs the release that runs live.
@@ -116,21 +123,6 @@ impl Component<'_> {
         Kubectl::new(&live.access).json(&["get", &live.workload, "--output=json"])
     }
 
-    /// The image that the live workload's container has.
-    fn image_of(&self, live: &Value) -> Result<String, Error> {
-        let wanted = &self.copied()?.live.container;
-        let containers = live["spec"]["template"]["spec"]["containers"].as_array();
-        let mut containers = containers.into_iter().flatten();
-        let its = match wanted {
-            Some(name) => containers.find(|its| its["name"] == **name),
-            None => containers.next(),
-        };
-        let image = its.and_then(|its| its["image"].as_str());
-        image.map(str::to_owned).ok_or_else(|| {
-            Error::corrupt("the live workload has no such container, or that has no image")
-        })
-    }
-
     /// The manifests that the stack file names for the copy. Those of the live one are not its.
     fn manifests_of_the_copy(&self) -> Result<Option<String>, Error> {
         let copied = self.copied()?;
@@ -160,8 +152,59 @@ impl Component<'_> {
     }
 }
 
+impl Batch<'_> {
+    /// Puts the release that runs live in place in the copy: makes it, or goes back to it.
+    ///
+    /// # Errors
+    /// [`Case::Conflict`] if the copy's namespace is somebody else's; those of a deployment.
+    pub(crate) fn put_previous(&self, presence: Presence) -> Result<(), Error> {
+        let component = Component::of(self.operation);
+        component.scratch()?.ensure(self.operation.deadline)?;
+        let live = component.live()?;
+        if self.object_if_there()?.is_none() {
+            log::info(format!("{} as a copy, suspended", self.operation.settings.workload));
+            component.make(&live)?;
+            self.patch(&json!({"spec": {"suspend": true}}))?;
+        }
+        self.revert(&self.previous(&component, &live)?, presence)
+    }
+
+    /// Whether the copy runs the release that runs live.
+    pub(crate) fn previous_in_copy(&self, presence: Presence) -> Result<Observation, Error> {
+        if self.object_if_there()?.is_none() {
+            return Ok(Observation::NotStarted);
+        }
+        let component = Component::of(self.operation);
+        let revision = self.previous(&component, &component.live()?)?;
+        self.is_in_place(&self.current()?, &revision, presence)
+    }
+
+    /// The revision of the copy that is the release which runs live: of a Job that nothing of it
+    /// ran.
+    fn previous(&self, component: &Component<'_>, live: &Value) -> Result<String, Error> {
+        match self.kind {
+            Kind::Job => Ok(self.name().to_owned()),
+            Kind::CronJob => image_of(&component.copied()?.live, live),
+        }
+    }
+}
+
 fn first(workload: &Workload) -> Option<String> {
     workload.metadata.annotations.get(FIRST).cloned()
+}
+
+/// The image that the container of a live object has.
+fn image_of(settings: &Settings, live: &Value) -> Result<String, Error> {
+    let containers = pod_template(live)["spec"]["containers"].as_array();
+    let mut containers = containers.into_iter().flatten();
+    let its = match &settings.container {
+        Some(name) => containers.find(|its| its["name"] == **name),
+        None => containers.next(),
+    };
+    let image = its.and_then(|its| its["image"].as_str());
+    image.map(str::to_owned).ok_or_else(|| {
+        Error::corrupt("the live workload has no such container, or that has no image")
+    })
 }
 
 /// The live workload's object as that of a copy: what people wrote, without what is the cluster's.
@@ -170,7 +213,7 @@ fn first(workload: &Workload) -> Option<String> {
 /// [`Case::InvalidSettings`] if its pods would get at something that is the live ones'.
 fn as_a_copy(live: &Value) -> Result<Value, Error> {
     let name = &live["metadata"]["name"];
-    let pod = &live["spec"]["template"]["spec"];
+    let pod = &pod_template(live)["spec"];
     let outside = |volume: &&Value| {
         let fields = volume.as_object();
         let mut kinds =
@@ -195,14 +238,24 @@ fn as_a_copy(live: &Value) -> Result<Value, Error> {
         )));
     }
     let labels = live["metadata"].get("labels").cloned().unwrap_or_else(|| json!({}));
-    let mut spec = live["spec"].as_object().cloned().unwrap_or_default();
-    // What was stopped or paused live would never come up.
-    spec.remove("paused");
+    let mut spec = live["spec"].clone();
+    if let Some(spec) = spec.as_object_mut() {
+        // What was stopped or paused live would never come up.
+        spec.remove("paused");
+    }
+    match live["kind"].as_str() {
+        Some("Job") => {
+            without_controller(&mut spec);
+            spec["suspend"] = json!(true);
+        }
+        Some("CronJob") => spec["suspend"] = json!(true),
+        _ => {}
+    }
     let mut copy = Map::new();
     copy.insert("apiVersion".to_owned(), live["apiVersion"].clone());
     copy.insert("kind".to_owned(), live["kind"].clone());
     copy.insert("metadata".to_owned(), json!({"name": name, "labels": labels}));
-    copy.insert("spec".to_owned(), Value::Object(spec));
+    copy.insert("spec".to_owned(), spec);
     Ok(Value::Object(copy))
 }
 
@@ -230,6 +283,28 @@ mod tests {
         assert_eq!(copy["metadata"], json!({"name": "api", "labels": {"app": "api"}}));
         assert_eq!(copy["spec"]["replicas"], 2);
         assert_eq!((&copy["status"], &copy["spec"]["paused"]), (&Value::Null, &Value::Null));
+    }
+
+    #[test]
+    fn a_copy_of_a_job_or_a_cron_job_is_suspended_and_has_no_controller_yet() {
+        let template = json!({"metadata": {"labels": {"app": "seed", "controller-uid": "u"}},
+            "spec": {"containers": [{"name": "app", "image": "seed:1"}]}});
+        let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "seed"},
+            "spec": {"selector": {"matchLabels": {"controller-uid": "u"}}, "template": template}});
+        let copy = as_a_copy(&job).unwrap();
+        assert_eq!(copy["spec"]["suspend"], true);
+        assert_eq!(copy["spec"]["selector"], Value::Null);
+        assert_eq!(copy["spec"]["template"]["metadata"]["labels"], json!({"app": "seed"}));
+        let mounts = json!([{"name": "data", "hostPath": {"path": "/srv"}}]);
+        let mut template = template;
+        template["spec"]["volumes"] = mounts;
+        let cron_job = json!({"apiVersion": "batch/v1", "kind": "CronJob",
+            "metadata": {"name": "digest"},
+            "spec": {"suspend": false, "jobTemplate": {"spec": {"template": template}}}});
+        assert!(as_a_copy(&cron_job).unwrap_err().message().contains("by data: name"));
+        let mut plain = cron_job;
+        plain["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"] = json!([]);
+        assert_eq!(as_a_copy(&plain).unwrap()["spec"]["suspend"], true);
     }
 
     #[test]

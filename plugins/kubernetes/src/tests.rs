@@ -10,7 +10,7 @@ use vaultup_sdk::deploy::{Change, Presence, Severity, Wave};
 use vaultup_sdk::migrate::Request;
 use vaultup_sdk::process::Exit;
 use vaultup_sdk::testing::{Call, Installed, Machine, Reply};
-use vaultup_sdk::{Case, Deploy, Error, Migrate, Observation, Operation};
+use vaultup_sdk::{Case, Copied, Deploy, Error, Migrate, Observation, Operation, Target};
 
 use crate::job::name_for as job_name;
 use crate::{KubernetesPlugin, Settings};
@@ -210,6 +210,36 @@ fn a_migration_is_never_run_twice_for_one_operation_r38() {
     // The Job's name is made from the key, so the cluster itself refuses a second one.
     <KubernetesPlugin as Migrate>::apply(&world.operation(), &request).unwrap();
     assert_eq!(world.jobs.borrow().len(), 1);
+}
+
+/// What is asked about a copy, and what is changed for it, is in the copy's namespace.
+pub(crate) fn happens_in_the_namespace_of_the_copy(calls: &[String]) {
+    assert!(!calls.is_empty());
+    for call in calls.iter().filter(|call| !call.contains("version --client")) {
+        assert!(call.contains("--namespace=default-rehearsal"), "{call}");
+    }
+}
+
+/// The same operation on a copy of which the stack file says nothing.
+pub(crate) fn on_a_copy(mut operation: Operation<Settings>) -> Operation<Settings> {
+    operation.target = Target::Copy("rehearsal".to_owned());
+    operation.copied = Some(Copied { live: operation.settings.clone(), differs: json!({}) });
+    operation
+}
+
+#[test]
+fn nothing_of_a_rehearsal_touches_the_live_namespace_r22() {
+    let world = World::new();
+    let operation = on_a_copy(world.operation());
+    let command = vec!["api".to_owned(), "migrate".to_owned()];
+    let request = Request { datastore: "db".to_owned(), command, expected: None };
+    <KubernetesPlugin as Migrate>::apply(&operation, &request).unwrap();
+    <KubernetesPlugin as Migrate>::status(&operation, &request).unwrap();
+    <KubernetesPlugin as Deploy>::apply(&operation, WHOLE).unwrap();
+    KubernetesPlugin::stop(&operation).unwrap();
+    KubernetesPlugin::start(&operation, 2).unwrap();
+    KubernetesPlugin::observe(&operation).unwrap();
+    happens_in_the_namespace_of_the_copy(&world.machine.take_calls());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The read-only twins: what the cluster says of a change.
 
+use serde_json::Value;
 use vaultup_kubectl::rollout::{self, Rollout};
 use vaultup_kubectl::{Cluster, Workload, scale};
 use vaultup_sdk::deploy::{Change, Presence};
@@ -55,6 +56,13 @@ impl Component<'_> {
 
 impl Batch<'_> {
     pub(crate) fn status(&self, change: &Change) -> Result<Observation, Error> {
+        if !self.operation.is_live() {
+            match change {
+                Change::Discard => return Component::of(self.operation).left_of_copy(),
+                Change::Revert((_, presence)) => return self.previous_in_copy(*presence),
+                _ => {}
+            }
+        }
         let current = self.current()?;
         match change {
             Change::Prefetch => Ok(Observation::NotStarted),
@@ -76,21 +84,29 @@ impl Batch<'_> {
                 false => Observation::done("it is not suspended by vaultup"),
                 true => Observation::NotStarted,
             }),
-            Change::Revert((revision, presence)) => {
-                let is_held = self.kind == Kind::Job || awaits(&current);
-                let fits = match presence {
-                    Presence::Stopped => is_held,
-                    Presence::Running => !awaits(&current),
-                };
-                Ok(match self.revision(&current)? == *revision && fits {
-                    true => Observation::done(format!("{revision} is in place")),
-                    false => Observation::NotStarted,
-                })
-            }
+            Change::Revert((revision, presence)) => self.is_in_place(&current, revision, *presence),
             Change::HoldTraffic | Change::ReleaseTraffic | Change::Discard => {
                 Ok(Observation::unknown("a Job has no notion of it"))
             }
         }
+    }
+
+    /// Whether a revision is in place, and as present as it is to be.
+    pub(crate) fn is_in_place(
+        &self,
+        current: &Value,
+        revision: &str,
+        presence: Presence,
+    ) -> Result<Observation, Error> {
+        let is_held = self.kind == Kind::Job || awaits(current);
+        let fits = match presence {
+            Presence::Stopped => is_held,
+            Presence::Running => !awaits(current),
+        };
+        Ok(match self.revision(current)? == revision && fits {
+            true => Observation::done(format!("{revision} is in place")),
+            false => Observation::NotStarted,
+        })
     }
 
     /// What became of the Job of this operation.

@@ -16,6 +16,11 @@ pub(crate) const RELEASE: &str = "vaultup.dev/release";
 /// Between two looks at a wave.
 const INTERVAL: Duration = Duration::from_millis(200);
 
+/// kubectl in the namespace that an operation acts on: of a rehearsal never the live one.
+pub(crate) fn kubectl_of(operation: &Operation<Settings>) -> Kubectl {
+    Kubectl::new(&copy::access(operation, |settings| &settings.access))
+}
+
 /// The component that an operation is about.
 pub(crate) struct Component<'o> {
     pub(crate) operation: &'o Operation<Settings>,
@@ -24,8 +29,7 @@ pub(crate) struct Component<'o> {
 
 impl<'o> Component<'o> {
     pub(crate) fn of(operation: &'o Operation<Settings>) -> Self {
-        let access = copy::access(operation, |settings| &settings.access);
-        Self { operation, kubectl: Kubectl::new(&access) }
+        Self { operation, kubectl: kubectl_of(operation) }
     }
 
     /// The namespace, with the component's workload as its only one.

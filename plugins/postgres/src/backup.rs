@@ -47,6 +47,7 @@ impl Backup for PostgresPlugin {
         let connection = Connection::of(operation)?;
         let facts = Facts::of(connection, &settings.database)?;
         facts.require_tools(connection)?;
+        connection.ask::<Value>(&settings.database, "release-left", &[])?;
         name_others(connection, settings)?;
         let mut moment = Moment::open(connection.moment(settings.digest_rows))?;
         let dumped =

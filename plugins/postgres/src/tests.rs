@@ -88,6 +88,9 @@ fn a_dump_is_taken_of_the_moment_that_was_measured_and_the_password_is_no_argume
     let calls = machine.calls();
     let dump = calls.iter().find(|call| call.arguments.contains(&"--snapshot=3-5-1".to_owned()));
     assert!(dump.unwrap().arguments.contains(&"--compress=0".to_owned()));
+    // What a crash left would keep a migration waiting, and ends before a new moment begins.
+    let asked = |text: &str| calls.iter().position(|call| call.input == literal(text)).unwrap();
+    assert!(asked("release-left") < asked("figures") && asked("figures") < asked("release"));
     for call in calls.iter().filter(|call| call.arguments[0] != "--version") {
         assert_eq!(call.environment["PGPASSWORD"], "{secret:pw}");
         assert!(!call.to_string().contains("pw"), "{call}");

@@ -43,11 +43,11 @@ fn backed_up(shop: &Shop) -> String {
 }
 
 /// A shop at release 2.0.0 with a proven set, and the digest of its rows then.
-fn shop_with_set() -> (Shop, TempDir, String, String) {
+fn shop_with_set() -> (TempDir, Shop, String, String) {
     let (folder, shop) = shop_at("2.0.0");
     let set = backed_up(&shop);
     let before = shop.digest().unwrap();
-    (shop, folder, set, before)
+    (folder, shop, set, before)
 }
 
 #[track_caller]
@@ -82,7 +82,7 @@ fn migrate_half_way(shop: &Shop) {
 
 #[test]
 fn a_half_migrated_schema_does_not_stand_in_the_way() {
-    let (shop, _folder, set, before) = shop_with_set();
+    let (_folder, shop, set, before) = shop_with_set();
     migrate_half_way(&shop);
     let refused = shop.vaultup(&["plan", "--to", "3.0.0"]).unwrap();
     shows(&refused, &["VU0402", "never ended", "vaultup restore"]);
@@ -96,7 +96,7 @@ fn a_half_migrated_schema_does_not_stand_in_the_way() {
 
 #[test]
 fn a_datastore_that_is_gone_comes_back() {
-    let (shop, _folder, set, before) = shop_with_set();
+    let (_folder, shop, set, before) = shop_with_set();
     shop.stop().unwrap();
     fs::remove_dir_all(shop.folder().join("data/orders")).unwrap();
     let restored = shop.vaultup(&["restore", &set, "--yes"]).unwrap();
@@ -107,7 +107,7 @@ fn a_datastore_that_is_gone_comes_back() {
 
 #[test]
 fn when_every_datastore_is_gone_nothing_can_be_kept_and_all_comes_back() {
-    let (shop, _folder, set, before) = shop_with_set();
+    let (_folder, shop, set, before) = shop_with_set();
     shop.stop().unwrap();
     for store in ["data/orders", "data/keys"] {
         fs::remove_dir_all(shop.folder().join(store)).unwrap();
@@ -119,7 +119,7 @@ fn when_every_datastore_is_gone_nothing_can_be_kept_and_all_comes_back() {
 
 #[test]
 fn a_corrupt_store_is_kept_as_it_is_and_replaced() {
-    let (shop, _folder, set, before) = shop_with_set();
+    let (_folder, shop, set, before) = shop_with_set();
     shop.stop().unwrap();
     for entry in fs::read_dir(shop.folder().join("data/orders")).unwrap() {
         fs::write(entry.unwrap().path(), "these are no rows\n".repeat(1000)).unwrap();
@@ -132,7 +132,7 @@ fn a_corrupt_store_is_kept_as_it_is_and_replaced() {
 
 #[test]
 fn a_running_release_without_its_file_and_a_link_that_is_gone_do_not_matter() {
-    let (shop, _folder, set, before) = shop_with_set();
+    let (_folder, shop, set, before) = shop_with_set();
     fs::remove_file(shop.folder().join("releases/2.0.0/release.toml")).unwrap();
     let restored = shop.vaultup(&["restore", &set, "--yes"]).unwrap();
     is_back(&shop, &restored, &before);
@@ -146,7 +146,7 @@ fn a_running_release_without_its_file_and_a_link_that_is_gone_do_not_matter() {
 
 #[test]
 fn the_release_that_the_data_belongs_to_comes_back_with_it() {
-    let (shop, _folder, set, before) = shop_with_set();
+    let (_folder, shop, set, before) = shop_with_set();
     expect(&shop.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 0);
     let restored = shop.vaultup(&["restore", &set, "--yes"]).unwrap();
     is_back(&shop, &restored, &before);
@@ -155,7 +155,7 @@ fn the_release_that_the_data_belongs_to_comes_back_with_it() {
 
 #[test]
 fn nothing_is_replaced_unless_somebody_says_yes() {
-    let (shop, _folder, set, _) = shop_with_set();
+    let (_folder, shop, set, _) = shop_with_set();
     migrate_half_way(&shop);
     let asked = shop.vaultup(&["restore", &set]).unwrap();
     expect(&asked, 1);
@@ -167,7 +167,7 @@ fn nothing_is_replaced_unless_somebody_says_yes() {
 
 #[test]
 fn a_damaged_set_is_found_before_anything_is_touched() {
-    let (shop, _folder, set, before) = shop_with_set();
+    let (_folder, shop, set, before) = shop_with_set();
     let artifact = fs::read_dir(shop.folder().join(format!("home/data/backups/shop/{set}/orders")));
     let artifact = artifact.unwrap().next().unwrap().unwrap().path();
     let mut bytes = fs::read(&artifact).unwrap();
@@ -271,7 +271,7 @@ fn a_kill_at_every_instant_of_a_restore_loses_nothing() {
     'effects: loop {
         effect += 1;
         for instant in ["before", "unrecorded", "recorded"] {
-            let (shop, _folder, set, before) = shop_with_set();
+            let (_folder, shop, set, before) = shop_with_set();
             migrate_half_way(&shop);
             let killed = shop.vaultup_killed(&["restore", &set, "--yes"], effect, instant).unwrap();
             if killed.status == Some(0) {

@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 
 /// Tests on the cluster at once. They mostly wait for pods, each in a namespace of its own; the
 /// node has room for 60 pods.
-const ON_KUBERNETES_AT_ONCE: &str = "5";
+const ON_KUBERNETES_AT_ONCE: &str = "6";
 
 /// The suites that need nothing but this machine.
 const ON_THIS_MACHINE: [&str; 3] = ["host", "restore", "live"];

@@ -20,7 +20,7 @@ fn answered(shop: &MongoShop, what: &str, output: &Output, says: &str, before: &
 
 #[test]
 fn a_catalogue_that_cannot_be_backed_up_or_restored_is_refused_before_anything_changes() {
-    let (shop, _folder) = shop_at("1.0.0", 100);
+    let (_folder, shop) = shop_at("1.0.0", 100);
     let before = shop.server.everything().unwrap();
     let create = || shop.command(&["backup", "create"]).output().unwrap();
     let rewrite = |from: &str, by: &str| {
@@ -52,7 +52,7 @@ fn a_catalogue_that_cannot_be_backed_up_or_restored_is_refused_before_anything_c
 /// A backup that was changed while it was taken is none, and whoever reads it is told what to do.
 #[test]
 fn a_catalogue_that_is_written_to_while_it_is_dumped_is_not_backed_up() {
-    let (shop, folder) = shop_at("1.0.0", 5000);
+    let (folder, shop) = shop_at("1.0.0", 5000);
     let meeting = Meeting::InOutput(100_000);
     let tools = shop.server.tools();
     let mut rendezvous =
@@ -70,7 +70,7 @@ fn a_catalogue_that_is_written_to_while_it_is_dumped_is_not_backed_up() {
 
 #[test]
 fn an_archive_of_another_database_is_not_put_in_the_place_of_this_one() {
-    let (shop, _folder) = shop_at("1.0.0", 100);
+    let (_folder, shop) = shop_at("1.0.0", 100);
     let set = shop.back_up().unwrap();
     shop.server.shell("db.getSiblingDB('other').a.insertOne({ _id: 1 })").unwrap();
     let others = shop.datastore("[\"print(1)\"]");
@@ -87,7 +87,7 @@ fn an_archive_of_another_database_is_not_put_in_the_place_of_this_one() {
 #[test]
 fn a_password_in_an_address_stands_in_no_argument_and_is_shown_nowhere() {
     const PASSWORD: &str = "s%40lt-and-sweet";
-    let (shop, folder) = shop_at("1.0.0", 100);
+    let (folder, shop) = shop_at("1.0.0", 100);
     let port = shop.server.port();
     let secret = format!("uri: mongodb://shop:{PASSWORD}@127.0.0.1:{port}/shop\n");
     let datastore = shop.datastore("[\"print(1)\"]");

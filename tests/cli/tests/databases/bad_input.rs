@@ -25,7 +25,7 @@ fn answered(shop: &PostgresShop, what: &str, output: &Output, says: &str, before
 
 #[test]
 fn a_database_that_cannot_be_backed_up_or_restored_is_refused_before_anything_changes() {
-    let (shop, folder) = shop_at("1.0.0");
+    let (folder, shop) = shop_at("1.0.0");
     let before = shop.digest().unwrap();
     let check = |shop: &PostgresShop| shop.command(&["check", "--to", "2.0.0"]).output().unwrap();
 
@@ -80,7 +80,7 @@ fn with_small_disk(command: &Command, on: &Path) -> Command {
 
 #[test]
 fn no_room_for_a_backup_or_for_a_restore_beside_the_database_is_refused_before_anything_changes() {
-    let (shop, folder) = shop_at("1.0.0");
+    let (folder, shop) = shop_at("1.0.0");
     let before = shop.digest().unwrap();
     let backups = folder.path().join("home/data/backups");
     let check = shop.command(&["check", "--to", "2.0.0"]);
@@ -97,7 +97,7 @@ fn no_room_for_a_backup_or_for_a_restore_beside_the_database_is_refused_before_a
 /// R55: writers that nobody names cannot be stopped, and what they write would be lost.
 #[test]
 fn a_database_with_live_writers_that_nobody_names_is_refused_at_its_place_in_the_file() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     let before = shop.digest().unwrap();
     shop.rewrite_stack("written-by = [\"api\"]\n", "").unwrap();
     let refused = shop.vaultup(&["plan", "--to", "3.0.0"]).unwrap();
@@ -129,7 +129,7 @@ fn a_database_with_live_writers_that_nobody_names_is_refused_at_its_place_in_the
 /// R21: the schema's tool recorded what it applied, and the previous release what it shipped.
 #[test]
 fn a_shipped_migration_that_was_edited_blocks() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     let releases = shop.folder().join("releases");
     for (release, order) in [("2.0.0", "0001_a.sql"), ("3.0.0", "0002_b.sql")] {
         let migrations = releases.join(release).join("migrations");
@@ -161,7 +161,7 @@ $$, 'UTF8'))";
 /// R20: the size rule picks the strategy, and the plan shows it.
 #[test]
 fn the_plan_shows_sizes_room_and_last_backup_and_a_large_table_takes_downtime() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     let small = shop.vaultup(&["plan", "--to", "2.0.0"]).unwrap();
     expect(&small, 0);
     for part in ["largest public.orders", "writers go on", "free where backups go"] {
@@ -179,7 +179,7 @@ fn the_plan_shows_sizes_room_and_last_backup_and_a_large_table_takes_downtime() 
 
 #[test]
 fn a_backup_of_another_database_is_not_put_in_the_place_of_this_one() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     let set = shop.back_up().unwrap();
     shop.server.psql("postgres", "CREATE DATABASE other OWNER shop").unwrap();
     shop.server
@@ -198,7 +198,7 @@ fn a_backup_of_another_database_is_not_put_in_the_place_of_this_one() {
 /// R55: whoever still writes is named, and not thrown out unless the operator says so.
 #[test]
 fn a_session_that_nobody_stopped_holds_a_restore_and_is_named() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     let before = shop.digest().unwrap();
     let set = shop.back_up().unwrap();
     shop.add_orders(5).unwrap();

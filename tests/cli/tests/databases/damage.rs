@@ -143,7 +143,7 @@ fn judged(database: &str, seen: &Seen) {
 
 #[test]
 fn of_ten_kinds_of_damage_to_a_dump_of_postgres_level_three_sees_all() {
-    let (shop, folder) = shop_with("1.0.0", ORDERS);
+    let (folder, shop) = shop_with("1.0.0", ORDERS);
     let damaged = Damaged {
         vaultup: &|arguments| shop.vaultup(arguments).unwrap(),
         sets: sets_of(shop.folder()),
@@ -164,7 +164,7 @@ fn of_ten_kinds_of_damage_to_a_dump_of_postgres_level_three_sees_all() {
 
 #[test]
 fn of_ten_kinds_of_damage_to_an_archive_of_mongodump_level_three_sees_all() {
-    let (shop, folder) = crate::mongo::shop_at("1.0.0", 2000);
+    let (folder, shop) = crate::mongo::shop_at("1.0.0", 2000);
     let damaged = Damaged {
         vaultup: &|arguments| shop.vaultup(arguments).unwrap(),
         sets: sets_of(shop.shop.folder()),

@@ -101,7 +101,7 @@ fn brought_to_an_end(
 #[test]
 fn a_kill_of_vaultup_during_dump_proof_restore_and_exchange_loses_no_row() {
     for instant in OF_POSTGRES {
-        let (shop, folder) = shop_with(instant.from, ORDERS);
+        let (folder, shop) = shop_with(instant.from, ORDERS);
         prepare_postgres(&shop, &instant);
         let before = shop.digest().unwrap();
         let mut meeting = instant.arranged(folder.path(), shop.server.programs());
@@ -122,7 +122,7 @@ fn a_kill_of_vaultup_during_dump_proof_restore_and_exchange_loses_no_row() {
 #[test]
 fn a_kill_of_the_server_during_dump_proof_restore_and_exchange_loses_no_row() {
     for instant in OF_POSTGRES {
-        let (mut shop, folder) = shop_with(instant.from, ORDERS);
+        let (folder, mut shop) = shop_with(instant.from, ORDERS);
         prepare_postgres(&shop, &instant);
         let before = shop.digest().unwrap();
         let mut meeting = instant.arranged(folder.path(), shop.server.programs());
@@ -166,7 +166,7 @@ fn nothing_is_left(shop: &stage::PostgresShop, instant: &Instant) {
 #[test]
 fn a_kill_of_vaultup_during_dump_proof_restore_and_exchange_loses_no_document() {
     for instant in OF_MONGO {
-        let (shop, folder) = crate::mongo::shop_at(instant.from, ITEMS);
+        let (folder, shop) = crate::mongo::shop_at(instant.from, ITEMS);
         shop.install(instant.to, &[], instant.half_way).unwrap();
         let before = shop.server.everything().unwrap();
         let mut meeting = instant.arranged(folder.path(), &shop.server.tools());
@@ -188,7 +188,7 @@ fn a_kill_of_vaultup_during_dump_proof_restore_and_exchange_loses_no_document() 
 #[test]
 fn a_kill_of_the_server_during_dump_proof_restore_and_exchange_loses_no_document() {
     for instant in OF_MONGO {
-        let (mut shop, folder) = crate::mongo::shop_at(instant.from, ITEMS);
+        let (folder, mut shop) = crate::mongo::shop_at(instant.from, ITEMS);
         shop.install(instant.to, &[], instant.half_way).unwrap();
         let items = "print(EJSON.stringify(db.items.find().sort({ _id: 1 }).toArray()))";
         let before = shop.server.shell(items).unwrap();

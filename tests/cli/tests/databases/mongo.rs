@@ -8,20 +8,20 @@ use crate::support::expect;
 /// How many items the catalogue has.
 pub(crate) const ITEMS: u32 = 2000;
 
-/// A shop at a release; the folder goes with it.
-pub(crate) fn shop_at(release: &str, items: u32) -> (MongoShop, TempDir) {
+/// A shop at a release, and its folder: named first, so that it goes after the shop was stopped.
+pub(crate) fn shop_at(release: &str, items: u32) -> (TempDir, MongoShop) {
     let folder = tempfile::tempdir().unwrap();
     let programs = Programs::beside_this_test().unwrap();
     let shop = MongoShop::open(folder.path(), &programs, items).unwrap();
     if release != "1.0.0" {
         expect(&shop.vaultup(&["run", "--to", release]).unwrap(), 0);
     }
-    (shop, folder)
+    (folder, shop)
 }
 
 #[test]
 fn an_upgrade_succeeds_and_keeps_every_document() {
-    let (shop, _folder) = shop_at("1.0.0", ITEMS);
+    let (_folder, shop) = shop_at("1.0.0", ITEMS);
     expect(&shop.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
     let (version, count) = ("db.meta.findOne().schema_version", "db.items.countDocuments({})");
     let seen = shop.server.shell(&format!("print({version}, {count})")).unwrap();
@@ -31,7 +31,7 @@ fn an_upgrade_succeeds_and_keeps_every_document() {
 
 #[test]
 fn a_failure_half_way_in_the_catalogue_restores_every_document_and_index() {
-    let (shop, _folder) = shop_at("2.0.0", ITEMS);
+    let (_folder, shop) = shop_at("2.0.0", ITEMS);
     shop.install("3.0.0", &[], true).unwrap();
     let before = shop.server.everything().unwrap();
     let ran = shop.vaultup(&["run", "--to", "3.0.0"]).unwrap();
@@ -43,7 +43,7 @@ fn a_failure_half_way_in_the_catalogue_restores_every_document_and_index() {
 
 #[test]
 fn a_failure_before_the_migration_redeploys_the_previous_release() {
-    let (shop, _folder) = shop_at("2.0.0", ITEMS);
+    let (_folder, shop) = shop_at("2.0.0", ITEMS);
     shop.install("3.0.0", &["migrate-fails-before"], false).unwrap();
     let before = shop.shop.digest().unwrap();
     expect(&shop.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 3);
@@ -54,7 +54,7 @@ fn a_failure_before_the_migration_redeploys_the_previous_release() {
 /// T2: `mongorestore --drop` keeps collections that the backup does not have.
 #[test]
 fn the_runbooks_restore_keeps_the_migrations_collection_and_vaultups_does_not() {
-    let (shop, folder) = shop_at("1.0.0", ITEMS);
+    let (folder, shop) = shop_at("1.0.0", ITEMS);
     let before = shop.server.everything().unwrap();
     let set = shop.back_up().unwrap();
     let archive = folder.path().join("pre-upgrade.archive");

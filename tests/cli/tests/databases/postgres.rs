@@ -8,25 +8,25 @@ use crate::support::expect;
 /// How many orders a shop begins with.
 const ORDERS: u32 = 2000;
 
-/// A shop at a release; the folder goes with it.
-pub(crate) fn shop_at(release: &str) -> (PostgresShop, TempDir) {
+/// A shop at a release, and its folder: named first, so that it goes after the shop was stopped.
+pub(crate) fn shop_at(release: &str) -> (TempDir, PostgresShop) {
     shop_with(release, ORDERS)
 }
 
 /// As [`shop_at`], with so many orders.
-pub(crate) fn shop_with(release: &str, orders: u32) -> (PostgresShop, TempDir) {
+pub(crate) fn shop_with(release: &str, orders: u32) -> (TempDir, PostgresShop) {
     let folder = tempfile::tempdir().unwrap();
     let programs = Programs::beside_this_test().unwrap();
     let shop = PostgresShop::open(folder.path(), &programs, orders).unwrap();
     if release != "1.0.0" {
         expect(&shop.vaultup(&["run", "--to", release]).unwrap(), 0);
     }
-    (shop, folder)
+    (folder, shop)
 }
 
 #[test]
 fn an_upgrade_succeeds_and_keeps_every_row() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     let before = shop.digest().unwrap();
     expect(&shop.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
     assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
@@ -37,7 +37,7 @@ fn an_upgrade_succeeds_and_keeps_every_row() {
 
 #[test]
 fn a_failure_before_the_migration_redeploys_the_previous_release() {
-    let (shop, _folder) = shop_at("2.0.0");
+    let (_folder, shop) = shop_at("2.0.0");
     shop.install("3.0.0", &["migrate-fails-before"]).unwrap();
     let before = shop.digest().unwrap();
     let ran = shop.vaultup(&["run", "--to", "3.0.0"]).unwrap();
@@ -50,7 +50,7 @@ fn a_failure_before_the_migration_redeploys_the_previous_release() {
 #[test]
 fn a_failure_after_the_migration_restores_and_redeploys() {
     for fault in ["migrate-fails-half-way", "never-ready"] {
-        let (shop, _folder) = shop_at("2.0.0");
+        let (_folder, shop) = shop_at("2.0.0");
         shop.install("3.0.0", &[fault]).unwrap();
         let before = shop.digest().unwrap();
         let ran = shop.vaultup(&["run", "--to", "3.0.0"]).unwrap();
@@ -116,7 +116,7 @@ fn everything(shop: &PostgresShop) -> String {
 
 #[test]
 fn a_restore_loses_nothing_that_a_database_can_have() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     shop.server.psql("shop", RICH).unwrap();
     shop.server.psql("shop", "GRANT ALL ON ALL TABLES IN SCHEMA public TO shop").unwrap();
     // Whoever may read rows behind a policy, and large objects of others, is the superuser.

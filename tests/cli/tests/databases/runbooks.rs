@@ -36,7 +36,7 @@ fn tool(
 /// T1: `pg_restore --list` answers 0 on half a dump.
 #[test]
 fn the_runbooks_proof_passes_half_a_dump_and_vaultups_does_not() {
-    let (shop, folder) = shop_with("1.0.0", 20_000);
+    let (folder, shop) = shop_with("1.0.0", 20_000);
     let dump = folder.path().join("pre-upgrade.dump");
     let words = ["--format=custom", "--compress=9", "--dbname=shop"];
     assert!(tool(&shop.server, "pg_dump", &words, None, Some(&dump)).0);
@@ -55,7 +55,7 @@ fn the_runbooks_proof_passes_half_a_dump_and_vaultups_does_not() {
 /// T2: `--clean --if-exists` keeps the tables that the migration made.
 #[test]
 fn the_runbooks_restore_keeps_the_migrations_table_and_vaultups_does_not() {
-    let (shop, folder) = shop_at("2.0.0");
+    let (folder, shop) = shop_at("2.0.0");
     let before = shop.digest().unwrap();
     let set = shop.back_up().unwrap();
     let dump = folder.path().join("pre-upgrade.dump");
@@ -79,7 +79,7 @@ fn the_runbooks_restore_keeps_the_migrations_table_and_vaultups_does_not() {
 /// T3: `psql < pg_dumpall` over a live database answers 0 with errors, and reverts nothing.
 #[test]
 fn the_runbooks_replay_reverts_nothing_and_vaultups_restore_does() {
-    let (shop, folder) = shop_at("1.0.0");
+    let (folder, shop) = shop_at("1.0.0");
     let before = shop.digest().unwrap();
     let set = shop.back_up().unwrap();
     let dump = folder.path().join("pre-upgrade.sql");
@@ -98,7 +98,7 @@ fn the_runbooks_replay_reverts_nothing_and_vaultups_restore_does() {
 /// T6: a new major version of the server does not start on the data of the old one.
 #[test]
 fn the_runbooks_new_image_does_not_start_and_vaultups_restore_into_a_new_server_loses_nothing() {
-    let (mut shop, _folder) = shop_at("1.0.0");
+    let (_folder, mut shop) = shop_at("1.0.0");
     let before = shop.digest().unwrap();
     let set = shop.back_up().unwrap();
     // Asked for by a release, it is refused with the way that leads there.

@@ -106,7 +106,7 @@ fn seen(shop: &PostgresShop) -> Value {
 
 #[test]
 fn the_version_of_each_of_seven_migration_tools_is_read_from_its_own_table() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     let mut fingerprints = std::collections::BTreeSet::new();
     for tool in TOOLS {
         let database = tool.name.replace('-', "_");
@@ -132,7 +132,7 @@ fn the_version_of_each_of_seven_migration_tools_is_read_from_its_own_table() {
 /// The fingerprint, not the table of versions, tells a migration that was applied half.
 #[test]
 fn a_schema_that_is_another_has_another_fingerprint_though_its_version_is_the_same() {
-    let (shop, _folder) = shop_at("1.0.0");
+    let (_folder, shop) = shop_at("1.0.0");
     let before = seen(&shop);
     assert_eq!(seen(&shop), before, "the random words of a dump do not count");
     shop.server.psql("shop", "ALTER TABLE orders ADD COLUMN half integer").unwrap();

@@ -10,13 +10,13 @@ use super::support::{expect, namespace};
 
 const ORDERS: u32 = 20_000;
 
-/// A shop at release 1.0.0; the folder goes with it.
-fn shop() -> (PodShop, TempDir) {
+/// A shop at release 1.0.0, and its folder: named first, so that it goes after the shop.
+fn shop() -> (TempDir, PodShop) {
     let (namespace, folder) = namespace(&["host", "kubernetes", "postgres"]);
     let programs = Programs::beside_this_test().unwrap();
     let shop = PodShop::open(namespace, folder.path(), &programs, ORDERS).unwrap();
     assert_eq!(shop.psql("postgres", "SHOW listen_addresses").unwrap(), "");
-    (shop, folder)
+    (folder, shop)
 }
 
 fn left_by_vaultup(shop: &PodShop) -> String {
@@ -27,7 +27,7 @@ fn left_by_vaultup(shop: &PodShop) -> String {
 
 #[test]
 fn a_database_in_a_pod_is_dumped_proven_upgraded_and_restored_through_kubectl_exec_alone() {
-    let (shop, _folder) = shop();
+    let (_folder, shop) = shop();
     let before = shop.digest().unwrap();
     expect(&shop.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
     assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
@@ -45,7 +45,7 @@ fn a_database_in_a_pod_is_dumped_proven_upgraded_and_restored_through_kubectl_ex
 
 #[test]
 fn vaultup_killed_during_a_dump_out_of_a_pod_is_resumed_and_loses_nothing() {
-    let (shop, folder) = shop();
+    let (folder, shop) = shop();
     let before = shop.digest().unwrap();
     let mut meeting = Rendezvous::arrange(
         folder.path(),

@@ -6,7 +6,7 @@ use std::fs;
 use stage::Namespace;
 use tempfile::TempDir;
 
-use super::stack_file::{StackFile, apply, image, schema, write_release, write_store};
+use super::stack_file::{StackFile, apply, cron_job, image, schema, write_release, write_store};
 use super::support::{WITHIN, WITHIN_SHORT, begun, expect, in_order, namespace, until};
 
 const OBJECTS: &str = "apiVersion: v1
@@ -42,22 +42,6 @@ spec:
         readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
       volumes: [{name: data, hostPath: {path: FOLDER/data, type: Directory}}]
 ---
-apiVersion: batch/v1
-kind: CronJob
-metadata: {name: digest}
-spec:
-  schedule: \"0 0 1 1 *\"
-  jobTemplate:
-    spec:
-      backoffLimit: 0
-      template:
-        spec:
-          restartPolicy: Never
-          containers:
-          - name: app
-            image: localhost/app:1.0.0
-            imagePullPolicy: IfNotPresent
-            args: [job, -sleep, SLEEP, digesting]
 ";
 
 /// The stack at 1.0.0, with releases 2.0.0, which migrates nothing, and 3.0.0.
@@ -66,8 +50,8 @@ fn center(within: &str, sleep: &str, more: &str) -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["kubernetes", "files"]);
     let path = namespace.folder().to_owned();
     write_store(&path);
-    let objects = OBJECTS.replace("FOLDER", &path.display().to_string()).replace("SLEEP", sleep);
-    apply(&namespace, &objects, &["deployment/core-admin"]);
+    let objects = OBJECTS.replace("FOLDER", &path.display().to_string());
+    apply(&namespace, &(objects + &cron_job("digest", sleep)), &["deployment/core-admin"]);
     release(&namespace, "1.0.0", "", "schema = 1");
     release(&namespace, "2.0.0", "", "schema = 1");
     migrating(&namespace, "");
@@ -119,7 +103,7 @@ fn of_the_cron_job(namespace: &Namespace, path: &str) -> String {
 }
 
 /// Image and suspension of the CronJob; what vaultup wrote down at it must be gone.
-fn cron_job(namespace: &Namespace) -> (String, String) {
+fn image_and_suspension(namespace: &Namespace) -> (String, String) {
     let noted = of_the_cron_job(namespace, ".metadata.annotations.vaultup\\.dev/suspended");
     assert_eq!(noted, "", "vaultup still holds it");
     let image = ".spec.jobTemplate.spec.template.spec.containers[0].image";
@@ -137,7 +121,7 @@ fn migrations_run_with_the_new_image_before_new_pods_r15_r27_r32_r33_r41_r48_r50
     assert!(!shown.contains("s3cr3t"), "{shown}");
     assert!(schema(&namespace).contains(r#""version":3"#), "{}", schema(&namespace));
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:3.0.0"]);
-    let (image, suspended) = cron_job(&namespace);
+    let (image, suspended) = image_and_suspension(&namespace);
     assert_eq!((image.as_str(), suspended.as_str()), ("localhost/app:3.0.0", "false"));
     // R51: what the pods wrote since can be read, and is no failure.
     let logs = namespace.kubectl(&["logs", "--selector=app=core-admin", "--since=5m"]).unwrap();
@@ -154,7 +138,7 @@ fn a_migration_that_fails_is_restored_and_may_be_run_again_r36_r38_r52_r54_t8() 
     assert!(shown.contains("duplicate key in `orders`"), "{shown}");
     assert_eq!(schema(&namespace), r#"{"version":1}"#);
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
-    let (image, suspended) = cron_job(&namespace);
+    let (image, suspended) = image_and_suspension(&namespace);
     assert_eq!((image.as_str(), suspended.as_str()), ("localhost/app:1.0.0", "false"));
     migrating(&namespace, "");
     expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 0);
@@ -205,7 +189,7 @@ fn a_cron_job_is_suspended_for_the_run_and_resumed_on_every_path_t7_t9() {
     expect(&namespace.vaultup(&["resume"]).unwrap(), 0);
     let succeeded = ["get", "job/running", "--output=jsonpath={.status.succeeded}"];
     assert_eq!(namespace.kubectl(&succeeded).unwrap().trim(), "1", "it was let end");
-    let (image, suspended) = cron_job(&namespace);
+    let (image, suspended) = image_and_suspension(&namespace);
     assert_eq!((image.as_str(), suspended.as_str()), ("localhost/app:3.0.0", "false"));
 }
 

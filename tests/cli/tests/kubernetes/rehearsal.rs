@@ -8,9 +8,10 @@ use stage::Namespace;
 use tempfile::TempDir;
 
 use super::stack_file::{
-    StackFile, api_with_store, apply, image, write_migrating_values, write_release, write_store,
+    StackFile, api_with_store, apply, cron_job, image, write_migrating_values, write_release,
+    write_store,
 };
-use super::support::{WITHIN_SHORT, expect, namespace};
+use super::support::{WITHIN_SHORT, expect, namespace, until};
 
 const BAD: &str = "2.0.1-bad";
 const STORE_OF_THE_COPY: &str =
@@ -29,7 +30,7 @@ struct Live {
 fn live(namespace: &Namespace, release: Option<&str>) -> Live {
     let words = [
         "get",
-        "deployments,replicasets,pods,jobs,services,configmaps,secrets",
+        "deployments,replicasets,pods,jobs,cronjobs,services,configmaps,secrets",
         "--output=jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.uid} \
          {.metadata.generation}{\"\\n\"}{end}",
     ];
@@ -112,7 +113,7 @@ fn a_release_is_rehearsed_in_a_namespace_of_its_own_that_is_gone_afterwards_r22(
     assert_eq!(live(&namespace, Some("shop")), before, "{shown}");
     assert!(shown.contains(&format!("made namespace `{}`", copys(&namespace))), "{shown}");
     assert!(shown.contains("installing charts/1.0.0"), "{shown}");
-    assert!(shown.contains("vaultup run --to 3.0.0"), "{shown}");
+    assert!(shown.contains("3.0.0 rehearsed there and back"), "{shown}");
     // 1.0.0 does not start on schema 3, which was found out on the copy.
     assert!(shown.contains("schema 3 is newer than 1"), "{shown}");
     expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 0);
@@ -183,16 +184,13 @@ fn a_rehearsal_that_a_person_stops_removes_its_copy_first() {
 
 fn until_copy_has_pods(namespace: &Namespace, child: &mut std::process::Child) {
     let flag = format!("--namespace={}", copys(namespace));
-    loop {
+    until("the copy has pods", || {
         assert!(child.try_wait().unwrap().is_none(), "it ended before the copy had pods");
         // The last of two flags counts.
         let mut pods = namespace.program("kubectl", &["get", "pods", "--output=name"]);
         let seen = pods.arg(&flag).output().unwrap();
-        if String::from_utf8_lossy(&seen.stdout).contains("pod/shop") {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        String::from_utf8_lossy(&seen.stdout).contains("pod/shop")
+    });
 }
 
 #[test]
@@ -230,7 +228,7 @@ fn a_copy_is_never_in_the_live_namespace_nor_in_one_of_others() {
     namespace.kubectl(&["get", "namespace", "kube-public"]).unwrap();
 }
 
-/// A plain Deployment with a store, and releases that run on it or migrate it by a Job.
+/// A plain Deployment with a store and a CronJob, and releases that run on it or migrate it by a Job.
 fn api() -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["kubernetes", "files"]);
     let path = namespace.folder().to_owned();
@@ -239,7 +237,8 @@ fn api() -> (Namespace, TempDir) {
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: api}\nstringData: {TOKEN: copy}\n";
     fs::write(path.join("secret.yaml"), secret).unwrap();
     namespace.kubectl(&["create", "secret", "generic", "api", "--from-literal=TOKEN=x"]).unwrap();
-    apply(&namespace, &api_with_store(&path.join("data")), &["deployment/api"]);
+    let objects = cron_job("digest", "1s") + &api_with_store(&path.join("data"));
+    apply(&namespace, &objects, &["deployment/api"]);
     for version in ["1.0.0", "2.0.0", BAD] {
         plain_release(&namespace, version, "schema = 1");
     }
@@ -251,7 +250,8 @@ fn api() -> (Namespace, TempDir) {
 }
 
 fn plain_release(namespace: &Namespace, version: &str, datastore: &str) {
-    let entries = format!("{}[datastores.orders]\n{datastore}\n", image("api", version));
+    let images = image("api", version) + &image("digest", version);
+    let entries = format!("{images}[datastores.orders]\n{datastore}\n");
     write_release(namespace.folder(), version, &entries);
 }
 
@@ -259,6 +259,8 @@ fn write_plain_stack(namespace: &Namespace, copy: &str) {
     StackFile::new(namespace, "api")
         .workload("deployment/api", WITHIN_SHORT, "needs = [\"orders\"]")
         .lines(&format!("[components.api.rehearsal.settings]\n{copy}"))
+        .workload("cronjob/digest", WITHIN_SHORT, "needs = [\"api\"]")
+        .lines("[components.digest.rehearsal]")
         .store("orders", "\"api\"")
         .lines(STORE_OF_THE_COPY)
         .write();
@@ -271,6 +273,7 @@ fn a_deployment_is_rehearsed_with_its_migration_and_nothing_is_left_r22_t4() {
     let shown = expect(&namespace.vaultup(&["rehearse", "--to", "3.0.0"]).unwrap(), 0);
     assert!(shown.contains("migrating from schema 1 to 3"), "{shown}");
     assert!(shown.contains("schema 3 is newer than 1"), "{shown}");
+    assert!(shown.contains("cronjob/digest as a copy, suspended"), "{shown}");
     assert_eq!(live(&namespace, None), before, "{shown}");
     expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 0);
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:3.0.0"]);

@@ -168,6 +168,30 @@ spec:
     )
 }
 
+/// A CronJob of the sample application at 1.0.0 that runs once a year, for so long.
+pub(crate) fn cron_job(name: &str, runs_for: &str) -> String {
+    format!(
+        "apiVersion: batch/v1
+kind: CronJob
+metadata: {{name: {name}}}
+spec:
+  schedule: \"0 0 1 1 *\"
+  jobTemplate:
+    spec:
+      backoffLimit: 0
+      template:
+        spec:
+          restartPolicy: Never
+          containers:
+          - name: app
+            image: localhost/app:1.0.0
+            imagePullPolicy: IfNotPresent
+            args: [job, -sleep, {runs_for}, digesting]
+---
+"
+    )
+}
+
 /// Applies objects and waits until these workloads are rolled out.
 pub(crate) fn apply(namespace: &Namespace, objects: &str, workloads: &[&str]) {
     let file = namespace.folder().join("objects.yaml");

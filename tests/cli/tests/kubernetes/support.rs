@@ -19,13 +19,13 @@ pub(crate) fn namespace(plugins: &[&str]) -> (Namespace, TempDir) {
 
 /// How long a test waits for anything, however much else the machine does.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(50);
+/// Between two looks: each starts a program that takes 60 ms of a core.
+const LOOK: Duration = Duration::from_millis(300);
 
 /// How long each operation of a stack file may take where it is to succeed.
 pub(crate) const WITHIN: &str = "4m";
 /// The same where it is to run out of time: as long as the test takes.
-pub(crate) const WITHIN_SHORT: &str = "90s";
+pub(crate) const WITHIN_SHORT: &str = "60s";
 
 /// Looks until something is so.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
