@@ -104,7 +104,14 @@ impl Sealed {
         let path = format!("/proc/self/fd/{}", self.code.as_raw_fd());
         // SAFETY: `self` exists only if the content is, byte for byte, what `precompile_component`
         // gave in the compiling child (points 1 to 3 above), and nobody can write to it any more.
-        unsafe { Component::deserialize_file(engine, path) }
+        let mapped = unsafe { Component::deserialize_file(engine, &path) };
+        mapped.or_else(|error| {
+            // Some machines run nothing out of a file that exists in memory only (the kernel's
+            // `vm.memfd_noexec`); the process's own memory they have to.
+            let Ok(content) = std::fs::read(&path) else { return Err(error) };
+            // SAFETY: as above; it is the same content.
+            unsafe { Component::deserialize(engine, content) }
+        })
     }
 }
 

@@ -228,9 +228,24 @@ impl<'o> Batch<'o> {
     }
 
     /// What the settings name, if it is there.
+    ///
+    /// # Errors
+    /// [`Case::Corrupt`] if what the cluster answers is something else.
     pub(crate) fn object_if_there(&self) -> Result<Option<Value>, Error> {
         let workload = &self.operation.settings.workload;
-        self.kubectl.json_if_there(&["get", workload, "--output=json"])
+        let seen: Option<Value> =
+            self.kubectl.json_if_there(&["get", workload, "--output=json"])?;
+        let wanted = match self.kind {
+            Kind::Job => "Job",
+            Kind::CronJob => "CronJob",
+        };
+        match seen {
+            Some(object) if object["kind"] != wanted => {
+                let message = format!("`kubectl get {workload}` answered something else");
+                Err(Error::corrupt(message).with_platform(object.to_string()))
+            }
+            seen => Ok(seen),
+        }
     }
 
     fn object(&self) -> Result<Value, Error> {

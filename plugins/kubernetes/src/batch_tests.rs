@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 use vaultup_sdk::deploy::{Change, Presence, Severity, Wave};
+use vaultup_sdk::process::Exit;
 use vaultup_sdk::testing::{Call, Installed, Machine, Reply};
 use vaultup_sdk::{Case, Deploy, Error, Observation, Operation};
 
@@ -148,7 +149,9 @@ fn merge(into: &mut Value, patch: &Value) {
 
 #[test]
 fn nothing_of_a_rehearsal_touches_the_live_namespace_r22() {
-    for world in [World::cron_job(), World::job()] {
+    let makes: [fn() -> World; 2] = [World::cron_job, World::job];
+    for make in makes {
+        let world = make();
         let operation = on_a_copy(world.operation());
         <KubernetesPlugin as Deploy>::apply(&operation, WAVE).unwrap();
         KubernetesPlugin::stop(&operation).unwrap();
@@ -247,4 +250,36 @@ fn variables_that_a_release_needs_are_looked_for_at_jobs_too_r8() {
     operation.next.as_mut().unwrap().entry = json!({"requires": ["TOKEN"]}).to_string();
     let found = KubernetesPlugin::preview(&operation).unwrap().differences;
     assert!(found.iter().any(|its| its.severity == Severity::Blocking), "{found:?}");
+}
+
+#[test]
+fn answers_that_no_real_cluster_gives_on_demand_are_errors_in_every_phase() {
+    let wrong: [fn() -> Reply; 6] = [
+        || Reply::ended(Exit::Deadline),
+        || Reply::ended(Exit::OutputLimit),
+        || Reply::output(r#"{"kind": "CronJo"#),
+        || Reply::output(r#"{"kind": "Pod", "metadata": 3, "items": 4}"#),
+        || Reply::output(r#"{"items": []}"#),
+        || Reply::exit(1).with_errors("Unable to connect to the server: EOF"),
+    ];
+    let makes: [fn() -> World; 2] = [World::cron_job, World::job];
+    for (make, reply) in makes.into_iter().flat_map(|make| wrong.map(|reply| (make, reply))) {
+        let world = make();
+        world.machine.answer("kubectl", move |_| reply());
+        let operation = world.operation();
+        let phases: [Result<(), Error>; 7] = [
+            KubernetesPlugin::observe(&operation).map(drop),
+            KubernetesPlugin::way_back(&operation).map(drop),
+            KubernetesPlugin::preview(&operation).map(drop),
+            <KubernetesPlugin as Deploy>::apply(&operation, WAVE),
+            KubernetesPlugin::stop(&operation),
+            KubernetesPlugin::revert(&operation, "gone", Presence::Running),
+            <KubernetesPlugin as Deploy>::status(&operation, Change::Stop).map(drop),
+        ];
+        let workload = world.workload;
+        for (phase, answer) in phases.iter().enumerate() {
+            assert!(answer.is_err(), "{workload}: phase {phase} took {:?} for an answer", reply());
+        }
+        assert_eq!(world.changes(), Vec::<String>::new(), "{workload}: {:?}", reply());
+    }
 }
