@@ -102,16 +102,15 @@ impl Sealed {
     #[expect(unsafe_code, reason = "the AOT load; the module's documentation is its proof")]
     pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
         let path = format!("/proc/self/fd/{}", self.code.as_raw_fd());
+        // Some machines run nothing out of a file that exists in memory only (the kernel's
+        // `vm.memfd_noexec`); out of the process's own memory they have to.
+        let in_own_memory = |error| std::fs::read(&path).map_err(|_| error);
         // SAFETY: `self` exists only if the content is, byte for byte, what `precompile_component`
         // gave in the compiling child (points 1 to 3 above), and nobody can write to it any more.
-        let mapped = unsafe { Component::deserialize_file(engine, &path) };
-        mapped.or_else(|error| {
-            // Some machines run nothing out of a file that exists in memory only (the kernel's
-            // `vm.memfd_noexec`); the process's own memory they have to.
-            let Ok(content) = std::fs::read(&path) else { return Err(error) };
-            // SAFETY: as above; it is the same content.
-            unsafe { Component::deserialize(engine, content) }
-        })
+        unsafe {
+            Component::deserialize_file(engine, &path)
+                .or_else(|error| Component::deserialize(engine, in_own_memory(error)?))
+        }
     }
 }
 

@@ -47,8 +47,8 @@
 //! `objects`. The copy's workload comes from `manifests` under `rehearsal.settings`; without them
 //! it is the live workload's own object, which is refused if it mounts anything that lies outside
 //! of its namespace or whose data is the live one's. It gets the image that runs live, then the
-//! upgrade runs as it would live, and `rollout undo` brings it back. The copy of a Job or CronJob is
-//! suspended: only the next release's Job runs. The namespace is removed with all in it.
+//! upgrade runs as it would live, and `rollout undo` brings it back. The copy of a Job or CronJob
+//! is suspended: only the next release's Job runs. The namespace is removed with all in it.
 //!
 //! # Invariants
 //! - A migration runs as a Job with the new image and the workload's *own* environment, service

@@ -1,7 +1,8 @@
 //! A workload, Job or CronJob in the namespace of a rehearsal's copy.
 //!
-//! A workload's copy knows nothing of the live workload's revisions: its own first complete one, with the
-//! image that runs live, is written down at the copy, and that is the one it is brought back to.
+//! A workload's copy knows nothing of the live workload's revisions: its own first complete one,
+//! with the image that runs live, is written down at the copy, and that is the one it is brought
+//! back to.
 //!
 //! The copy of a Job or CronJob is suspended, so that nothing of it runs but what a step runs: the
 //! next release's Job, and nothing of a CronJob, whose next image the cluster checks.

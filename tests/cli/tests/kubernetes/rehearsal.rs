@@ -228,7 +228,7 @@ fn a_copy_is_never_in_the_live_namespace_nor_in_one_of_others() {
     namespace.kubectl(&["get", "namespace", "kube-public"]).unwrap();
 }
 
-/// A plain Deployment with a store and a CronJob, and releases that run on it or migrate it by a Job.
+/// A plain Deployment with a store, a CronJob, and releases that run on it or migrate it by a Job.
 fn api() -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["kubernetes", "files"]);
     let path = namespace.folder().to_owned();
