@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use engine::act::Survey;
 use engine::snapshot::{ComponentSnapshot, DatastoreSnapshot, Snapshot};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use model::Name;
 use model::contract::{
     Consistency, Interface, MigrateRequest, Pending, PluginError, Running, Schema, Target,
@@ -19,6 +20,10 @@ use crate::platform::{Platform, Unheard};
 /// How long observing one component or datastore may take.
 pub const OBSERVE_WITHIN: Duration = Duration::from_secs(60);
 
+/// So many components, and so many datastores, are observed side by side: each asks tools that take
+/// a core for a moment.
+const AT_ONCE: usize = 4;
+
 /// The fingerprint that a plugin gives when it knows of no schema.
 pub const NO_SCHEMA: &str = "none";
 
@@ -27,17 +32,20 @@ impl Platform {
     ///
     /// # Errors
     /// [`Error::Call`] when a plugin cannot tell.
-    pub async fn snapshot(&self, releases: Releases<'_>) -> Result<Snapshot, Error> {
-        let mut snapshot = Snapshot::default();
-        for name in self.project.stack.components.keys() {
-            let seen = self.observe_component(name, releases).await?;
-            snapshot.components.insert(name.clone(), seen);
-        }
-        for name in self.project.stack.datastores.keys() {
-            let seen = self.observe_datastore(name, releases).await?;
-            snapshot.datastores.insert(name.clone(), seen);
-        }
-        Ok(snapshot)
+    pub async fn snapshot<'s>(&'s self, releases: Releases<'s>) -> Result<Snapshot, Error> {
+        let stack = &self.project.stack;
+        let component = |name: &'s Name| async move {
+            self.observe_component(name, releases).await.map(|seen| (name.clone(), seen))
+        };
+        let datastore = |name: &'s Name| async move {
+            self.observe_datastore(name, releases).await.map(|seen| (name.clone(), seen))
+        };
+        // Nothing of it changes anything, and all of it mostly waits for the platform.
+        let components = stream::iter(stack.components.keys()).map(component).buffered(AT_ONCE);
+        let datastores = stream::iter(stack.datastores.keys()).map(datastore).buffered(AT_ONCE);
+        let (components, datastores) =
+            tokio::try_join!(components.try_collect(), datastores.try_collect())?;
+        Ok(Snapshot { components, datastores, ..Snapshot::default() })
     }
 
     /// What runs of a component.
