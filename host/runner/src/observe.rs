@@ -40,7 +40,6 @@ impl Platform {
         let datastore = |name: &'s Name| async move {
             self.observe_datastore(name, releases).await.map(|seen| (name.clone(), seen))
         };
-        // Nothing of it changes anything, and all of it mostly waits for the platform.
         let components = stream::iter(stack.components.keys()).map(component).buffered(AT_ONCE);
         let datastores = stream::iter(stack.datastores.keys()).map(datastore).buffered(AT_ONCE);
         let (components, datastores) =

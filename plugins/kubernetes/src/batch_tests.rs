@@ -11,7 +11,7 @@ use vaultup_sdk::process::Exit;
 use vaultup_sdk::testing::{Call, Installed, Machine, Reply};
 use vaultup_sdk::{Case, Deploy, Error, Observation, Operation};
 
-use crate::tests::{happens_in_the_namespace_of_the_copy, on_a_copy};
+use crate::tests::{each_phase, happens_in_the_namespace_of_the_copy, on_a_copy};
 use crate::{KubernetesPlugin, Settings};
 
 const WAVE: Wave = Wave { number: 1, of: 1, instances: 1 };
@@ -267,15 +267,7 @@ fn answers_that_no_real_cluster_gives_on_demand_are_errors_in_every_phase() {
         let world = make();
         world.machine.answer("kubectl", move |_| reply());
         let operation = world.operation();
-        let phases: [Result<(), Error>; 7] = [
-            KubernetesPlugin::observe(&operation).map(drop),
-            KubernetesPlugin::way_back(&operation).map(drop),
-            KubernetesPlugin::preview(&operation).map(drop),
-            <KubernetesPlugin as Deploy>::apply(&operation, WAVE),
-            KubernetesPlugin::stop(&operation),
-            KubernetesPlugin::revert(&operation, "gone", Presence::Running),
-            <KubernetesPlugin as Deploy>::status(&operation, Change::Stop).map(drop),
-        ];
+        let phases = each_phase(&operation, WAVE, "gone");
         let workload = world.workload;
         for (phase, answer) in phases.iter().enumerate() {
             assert!(answer.is_err(), "{workload}: phase {phase} took {:?} for an answer", reply());

@@ -162,9 +162,14 @@ impl Batch<'_> {
         let component = Component::of(self.operation);
         component.scratch()?.ensure(self.operation.deadline)?;
         let live = component.live()?;
-        if self.object_if_there()?.is_none() {
+        let mut copy = self.object_if_there()?;
+        if copy.is_none() {
             log::info(format!("{} as a copy, suspended", self.operation.settings.workload));
             component.make(&live)?;
+            copy = self.object_if_there()?;
+        }
+        // What `manifests` say need not be suspended, and a crash may have come in between.
+        if copy.is_some_and(|copy| copy["spec"]["suspend"] != true) {
             self.patch(&json!({"spec": {"suspend": true}}))?;
         }
         self.revert(&self.previous(&component, &live)?, presence)

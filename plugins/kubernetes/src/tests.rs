@@ -253,6 +253,23 @@ fn what_a_release_requires_and_nobody_configures_is_named_r8() {
     assert!(blocking.detail.contains("requires SIGNING_KEY, and"), "{}", blocking.detail);
 }
 
+/// What becomes of each function that a run calls.
+pub(crate) fn each_phase(
+    operation: &Operation<Settings>,
+    wave: Wave,
+    revision: &str,
+) -> [Result<(), Error>; 7] {
+    [
+        KubernetesPlugin::observe(operation).map(drop),
+        KubernetesPlugin::way_back(operation).map(drop),
+        KubernetesPlugin::preview(operation).map(drop),
+        <KubernetesPlugin as Deploy>::apply(operation, wave),
+        KubernetesPlugin::stop(operation),
+        KubernetesPlugin::revert(operation, revision, Presence::Running),
+        <KubernetesPlugin as Deploy>::status(operation, Change::Stop).map(drop),
+    ]
+}
+
 #[test]
 fn answers_that_no_real_cluster_gives_on_demand_are_errors_in_every_phase() {
     let wrong: [fn() -> Reply; 6] = [
@@ -267,15 +284,7 @@ fn answers_that_no_real_cluster_gives_on_demand_are_errors_in_every_phase() {
         let world = World::new();
         world.machine.answer("kubectl", move |_| reply());
         let operation = world.operation();
-        let phases: [Result<(), Error>; 7] = [
-            KubernetesPlugin::observe(&operation).map(drop),
-            KubernetesPlugin::way_back(&operation).map(drop),
-            KubernetesPlugin::preview(&operation).map(drop),
-            <KubernetesPlugin as Deploy>::apply(&operation, WHOLE),
-            KubernetesPlugin::stop(&operation),
-            KubernetesPlugin::revert(&operation, "api-old", Presence::Running),
-            <KubernetesPlugin as Deploy>::status(&operation, Change::Stop).map(drop),
-        ];
+        let phases = each_phase(&operation, WHOLE, "api-old");
         for (phase, answer) in phases.iter().enumerate() {
             assert!(answer.is_err(), "phase {phase} took {:?} for an answer", reply());
         }

@@ -107,16 +107,39 @@ pub(crate) fn schema(namespace: &Namespace) -> String {
 
 /// A Deployment of the sample application at 1.0.0.
 pub(crate) fn deployment(name: &str) -> String {
-    workload("Deployment", name, "replicas: 1")
+    workload("Deployment", name, &["replicas: 1"], &[], &[])
 }
 
 /// A StatefulSet of the sample application at 1.0.0, whose pods do not wait for each other.
 pub(crate) fn stateful_set(name: &str, replicas: u32) -> String {
-    let more = "podManagementPolicy: Parallel";
-    workload("StatefulSet", name, &format!("replicas: {replicas}\n  serviceName: {name}\n  {more}"))
+    let (replicas, service) = (format!("replicas: {replicas}"), format!("serviceName: {name}"));
+    let spec = [replicas.as_str(), service.as_str(), "podManagementPolicy: Parallel"];
+    workload("StatefulSet", name, &spec, &[], &[])
 }
 
-fn workload(kind: &str, name: &str, spec: &str) -> String {
+/// The Deployment `api` at 1.0.0 with two instances, the Secret `api` in its environment and this
+/// directory of the machine as its store.
+pub(crate) fn api_with_store(directory: &Path) -> String {
+    let spec = [
+        "replicas: 2",
+        "progressDeadlineSeconds: 300",
+        "strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 1}}",
+    ];
+    let container = [
+        "env: [{name: DATA, value: /data}]",
+        "envFrom: [{secretRef: {name: api}}]",
+        "volumeMounts: [{name: data, mountPath: /data}]",
+    ];
+    let path = directory.display();
+    let volumes = format!("volumes: [{{name: data, hostPath: {{path: {path}, type: Directory}}}}]");
+    workload("Deployment", "api", &spec, &container, &[&volumes])
+}
+
+/// The sample application at 1.0.0, with these lines more of its specification, of its container
+/// and of its pods.
+fn workload(kind: &str, name: &str, spec: &[&str], container: &[&str], pod: &[&str]) -> String {
+    let (spec, container, pod) =
+        (spec.join("\n  "), container.join("\n        "), pod.join("\n      "));
     format!(
         "apiVersion: apps/v1
 kind: {kind}
@@ -133,38 +156,10 @@ spec:
         image: localhost/app:1.0.0
         imagePullPolicy: IfNotPresent
         readinessProbe: {{httpGet: {{path: /health, port: 8080}}, periodSeconds: 1}}
+        {container}
+      {pod}
 ---
 "
-    )
-}
-
-/// The Deployment `api` at 1.0.0 with two instances, the Secret `api` in its environment and this
-/// directory of the machine as its store.
-pub(crate) fn api_with_store(directory: &Path) -> String {
-    format!(
-        "apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: api}}
-spec:
-  replicas: 2
-  progressDeadlineSeconds: 300
-  strategy: {{rollingUpdate: {{maxSurge: 1, maxUnavailable: 1}}}}
-  selector: {{matchLabels: {{app: api}}}}
-  template:
-    metadata: {{labels: {{app: api}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: app
-        image: localhost/app:1.0.0
-        imagePullPolicy: IfNotPresent
-        env: [{{name: DATA, value: /data}}]
-        envFrom: [{{secretRef: {{name: api}}}}]
-        volumeMounts: [{{name: data, mountPath: /data}}]
-        readinessProbe: {{httpGet: {{path: /health, port: 8080}}, periodSeconds: 1}}
-      volumes: [{{name: data, hostPath: {{path: {}, type: Directory}}}}]
-",
-        directory.display()
     )
 }
 
