@@ -182,7 +182,7 @@ fn a_damaged_set_is_found_before_anything_is_touched() {
 
 /// A shop at release 2.0.0 that a rollback left standing still, because going back would lose
 /// orders.
-fn shop_standing_still() -> (Shop, TempDir, String) {
+fn shop_standing_still() -> (TempDir, Shop, String) {
     let (folder, shop) = shop_at("1.0.0");
     let before = shop.digest().unwrap();
     expect(&shop.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
@@ -198,12 +198,12 @@ fn shop_standing_still() -> (Shop, TempDir, String) {
         ],
     );
     assert_eq!(shop.serving().unwrap(), None, "the new release still serves");
-    (shop, folder, before)
+    (folder, shop, before)
 }
 
 #[test]
 fn from_a_decision_to_hold_a_run_goes_on() {
-    let (shop, _folder, before) = shop_standing_still();
+    let (_folder, shop, before) = shop_standing_still();
     expect(&shop.vaultup(&["resume"]).unwrap(), 0);
     assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
     assert_eq!(shop.digest().unwrap(), before);
@@ -212,7 +212,7 @@ fn from_a_decision_to_hold_a_run_goes_on() {
 
 #[test]
 fn from_a_decision_to_hold_a_run_goes_back_when_the_loss_is_accepted() {
-    let (shop, _folder, before) = shop_standing_still();
+    let (_folder, shop, before) = shop_standing_still();
     expect(&shop.vaultup(&["rollback"]).unwrap(), 4);
     assert_eq!(shop.serving().unwrap(), None);
     expect(&shop.vaultup(&["rollback", "--accept-loss"]).unwrap(), 3);
@@ -222,7 +222,7 @@ fn from_a_decision_to_hold_a_run_goes_back_when_the_loss_is_accepted() {
 
 #[test]
 fn from_a_decision_to_hold_a_set_is_restored() {
-    let (shop, _folder, before) = shop_standing_still();
+    let (_folder, shop, before) = shop_standing_still();
     let set = status(&shop)["run"]["backup"].as_str().unwrap().to_owned();
     expect(&shop.vaultup(&["restore", &set, "--yes"]).unwrap(), 0);
     assert_eq!(shop.serving().unwrap().as_deref(), Some("1.0.0"));
@@ -233,7 +233,7 @@ fn from_a_decision_to_hold_a_set_is_restored() {
 
 #[test]
 fn a_restore_that_changed_nothing_leaves_the_run_that_holds_within_reach() {
-    let (shop, _folder, _) = shop_standing_still();
+    let (_folder, shop, _) = shop_standing_still();
     let set = status(&shop)["run"]["backup"].as_str().unwrap().to_owned();
     let directory = shop.folder().join(format!("home/data/backups/shop/{set}/orders"));
     let artifact = fs::read_dir(directory).unwrap().next().unwrap().unwrap().path();

@@ -119,6 +119,8 @@ fn a_foreign_process_with_the_same_id_is_never_touched() {
     let mut foreign = Running(Command::new("sleep").arg("600").spawn().unwrap());
     let mut stale = real;
     stale["process"] = json!(foreign.0.id());
+    // Both may have been started within the same hundredth of a second, the unit of this time.
+    stale["start-time"] = json!(start_time(&foreign) - 1);
     std::fs::write(world.pid_file(), stale.to_string()).unwrap();
     assert_eq!(world.status()["running"], false);
     assert_eq!(succeeds(&world.stop(&["--timeout-ms", "0"])), "nothing runs\n");
