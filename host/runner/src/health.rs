@@ -10,6 +10,7 @@ use engine::act::Failure;
 use model::Name;
 use model::contract::{Interface, Measured, Measurement, Target, Verdict};
 use model::stack::{Ask, Probe};
+use sandbox::Session;
 use serde::Serialize;
 use serde_json::Value;
 use system::http::{HostPort, NamedBy, Policy, Request};
@@ -33,15 +34,6 @@ const PROBE_WITHIN: Duration = Duration::from_secs(10);
 /// How much of an answer is kept to compare and to show.
 const PROBE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// How long is waited for something to become well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// It must be well now.
-    Once,
-    /// It may take this long, or as long as a probe allows if that is longer.
-    For(Duration),
-}
-
 /// How a component or datastore is.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,13 +53,14 @@ impl Platform {
     /// [`Error::NoSuchSubject`]; what a plugin cannot tell is a failing measurement.
     pub async fn health(&self, only: Option<&str>) -> Result<Vec<SubjectHealth>, Error> {
         let stack = &self.project.stack;
+        let session = self.looking();
         let mut seen = Vec::new();
         for name in stack.order().into_iter().filter(|n| only.is_none_or(|o| o == n.as_str())) {
             let releases = Releases::default();
             let looked = if stack.components.contains_key(&name) {
-                self.look(&name, &Target::Live, None, releases).await
+                self.look(&session, &name, &Target::Live, None, releases).await
             } else {
-                self.measured(&name, &Target::Live, releases).await
+                self.measured(&session, &name, &Target::Live, releases).await
             };
             let measurements = looked.map_err(crate::perform::error_of)?;
             let well = measurements.iter().all(|its| its.verdict < Verdict::Failing);
@@ -82,48 +75,35 @@ impl Platform {
         }
     }
 
-    /// Looks until everything is well, or says what is not.
+    /// Looks until everything is well, or says what is not. It may take this long, or as long as a
+    /// probe allows if that is longer.
     pub(crate) async fn healthy(
         &self,
         name: &Name,
         target: &Target,
         version: Option<&str>,
         releases: Releases<'_>,
-        patience: Patience,
+        within: Duration,
     ) -> Result<Vec<Measurement>, Trouble> {
         let began = Instant::now();
         let mut pause = PAUSE_MIN;
-        let limit = match patience {
-            Patience::Once => Duration::ZERO,
-            Patience::For(limit) => self.longest_probe(name, target).max(limit),
-        };
+        let limit = self.longest_probe(name, target).max(within);
         loop {
-            let seen = self.look(name, target, version, releases).await?;
-            let ill: Vec<&Measurement> =
-                seen.iter().filter(|its| its.verdict >= Verdict::Failing).collect();
-            if ill.is_empty() {
-                return Ok(seen);
-            }
+            let seen = self.look(&self.looking(), name, target, version, releases).await?;
+            let Some(illness) = illness(name, version, &seen) else { return Ok(seen) };
             let cancelled = *self.machinery.cancel.borrow();
             if began.elapsed() + pause > limit || cancelled {
-                let causes = ill.iter().map(|its| format!("{}: {}", its.name, its.detail));
-                return Err(Trouble::Failed(Failure {
-                    code: failures::VERIFICATION,
-                    message: match version {
-                        Some(version) => format!("{name} is not well at release {version}"),
-                        None => format!("{name} is not well"),
-                    },
-                    causes: causes.collect(),
-                    unknown: false,
-                }));
+                return Err(Trouble::Failed(illness));
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
-    async fn look(
+    /// How a component is at this moment.
+    pub(crate) async fn look(
         &self,
+        session: &Session,
         name: &Name,
         target: &Target,
         version: Option<&str>,
@@ -132,8 +112,10 @@ impl Platform {
         let mut seen = Vec::new();
         let mut is = None;
         // Both mostly wait for the same platform's answers: together they take as long as one.
-        let asked = (self.running(name, target, releases), self.measured(name, target, releases));
-        let (running, measured) = tokio::join!(asked.0, asked.1);
+        let (running, measured) = tokio::join!(
+            self.running(session, name, target, releases),
+            self.measured(session, name, target, releases),
+        );
         match running {
             Ok(running) => {
                 let ready = running.instances.iter().filter(|its| its.ready).count();
@@ -167,6 +149,7 @@ impl Platform {
 
     async fn measured(
         &self,
+        session: &Session,
         name: &Name,
         target: &Target,
         releases: Releases<'_>,
@@ -177,7 +160,7 @@ impl Platform {
         let call = Call { subject: name, target, key: "probe", within: OBSERVE_WITHIN, releases };
         let operation = self.operation(&call)?;
         let plugin = self.plugin(name)?;
-        let measured = plugin.health_probe(&self.quiet(), &operation).await;
+        let measured = plugin.health_probe(session, &operation).await;
         Ok(measured.unwrap_or_else(|error| vec![found("probe", false, error.to_string())]))
     }
 
@@ -280,6 +263,21 @@ impl Platform {
         let probes = its.map_or(&[][..], |its| its.health_on(target));
         probes.iter().map(|probe| probe.within).max().unwrap_or_default()
     }
+}
+
+/// The failure that measurements amount to; nothing if all is well.
+pub(crate) fn illness(name: &Name, version: Option<&str>, seen: &[Measurement]) -> Option<Failure> {
+    let ill = seen.iter().filter(|its| its.verdict >= Verdict::Failing);
+    let causes: Vec<String> = ill.map(|its| format!("{}: {}", its.name, its.detail)).collect();
+    (!causes.is_empty()).then(|| Failure {
+        code: failures::VERIFICATION,
+        message: match version {
+            Some(version) => format!("{name} is not well at release {version}"),
+            None => format!("{name} is not well"),
+        },
+        causes,
+        unknown: false,
+    })
 }
 
 fn found(name: &str, well: bool, detail: String) -> Measurement {

@@ -34,11 +34,12 @@ impl Platform {
     /// [`Error::Call`] when a plugin cannot tell.
     pub async fn snapshot<'s>(&'s self, releases: Releases<'s>) -> Result<Snapshot, Error> {
         let stack = &self.project.stack;
+        let session = &self.looking();
         let component = |name: &'s Name| async move {
-            self.observe_component(name, releases).await.map(|seen| (name.clone(), seen))
+            self.observe_component(session, name, releases).await.map(|seen| (name.clone(), seen))
         };
         let datastore = |name: &'s Name| async move {
-            self.observe_datastore(name, releases).await.map(|seen| (name.clone(), seen))
+            self.observe_datastore(session, name, releases).await.map(|seen| (name.clone(), seen))
         };
         let components = stream::iter(stack.components.keys()).map(component).buffered(AT_ONCE);
         let datastores = stream::iter(stack.datastores.keys()).map(datastore).buffered(AT_ONCE);
@@ -53,12 +54,13 @@ impl Platform {
     /// [`Error::Call`] when its plugin cannot tell.
     pub async fn running(
         &self,
+        session: &Session,
         name: &Name,
         target: &Target,
         releases: Releases<'_>,
     ) -> Result<Running, Error> {
         let operation = self.operation(&observing(name, target, releases))?;
-        Ok(self.plugin(name)?.deploy_observe(&self.quiet(), &operation).await?)
+        Ok(self.plugin(name)?.deploy_observe(session, &operation).await?)
     }
 
     /// The schema of a datastore; none if its plugin knows of none.
@@ -67,6 +69,7 @@ impl Platform {
     /// [`Error::Call`] when its plugin cannot tell.
     pub async fn schema(
         &self,
+        session: &Session,
         name: &Name,
         target: &Target,
         releases: Releases<'_>,
@@ -75,7 +78,7 @@ impl Platform {
             return Ok(None);
         }
         let operation = self.operation(&observing(name, target, releases))?;
-        match self.plugin(name)?.migrate_schema(&self.quiet(), &operation).await {
+        match self.plugin(name)?.migrate_schema(session, &operation).await {
             Ok(schema) if schema.fingerprint == NO_SCHEMA => Ok(None),
             Ok(schema) => Ok(Some(schema)),
             Err(error) if is_unsupported(&error) => Ok(None),
@@ -89,12 +92,13 @@ impl Platform {
     /// Only what is no answer of a plugin.
     pub async fn survey(&self, target: &Target, releases: Releases<'_>) -> Result<Survey, Error> {
         let mut survey = Survey::default();
+        let session = self.looking();
         for name in self.project.stack.datastores.keys() {
-            let schema = told(self.schema(name, target, releases).await)?;
+            let schema = told(self.schema(&session, name, target, releases).await)?;
             survey.schemas.insert(name.clone(), schema);
         }
         for name in self.project.stack.components.keys() {
-            let running = told(self.running(name, target, releases).await)?;
+            let running = told(self.running(&session, name, target, releases).await)?;
             survey.running.insert(name.clone(), running);
         }
         Ok(survey)
@@ -106,24 +110,31 @@ impl Platform {
         self.reading(Arc::new(Unheard))
     }
 
+    /// As [`Platform::quiet`], for several calls about one moment: what commands that read answer is
+    /// shared among them.
+    #[must_use]
+    pub fn looking(&self) -> Session {
+        Session { look: Some(Arc::default()), ..self.quiet() }
+    }
+
     async fn observe_component(
         &self,
+        session: &Session,
         name: &Name,
         releases: Releases<'_>,
     ) -> Result<ComponentSnapshot, Error> {
         let plugin = self.plugin(name)?;
         let operation = self.operation(&observing(name, &Target::Live, releases))?;
-        let session = self.quiet();
         let preview = async {
             match releases.next {
-                Some(_) => plugin.deploy_preview(&session, &operation).await.map(Some),
+                Some(_) => plugin.deploy_preview(session, &operation).await.map(Some),
                 None => Ok(None),
             }
         };
         // Nothing of it changes anything, and all of it mostly waits for the platform.
         let (running, way_back, preview) = tokio::join!(
-            plugin.deploy_observe(&session, &operation),
-            plugin.deploy_way_back(&session, &operation),
+            plugin.deploy_observe(session, &operation),
+            plugin.deploy_way_back(session, &operation),
             preview,
         );
         Ok(ComponentSnapshot { running: running?, way_back: way_back?, preview: preview? })
@@ -131,15 +142,16 @@ impl Platform {
 
     async fn observe_datastore(
         &self,
+        session: &Session,
         name: &Name,
         releases: Releases<'_>,
     ) -> Result<DatastoreSnapshot, Error> {
         let operation = self.operation(&observing(name, &Target::Live, releases))?;
-        let (plugin, session) = (self.plugin(name)?, self.quiet());
+        let plugin = self.plugin(name)?;
         let (estimate, schema, pending) = tokio::join!(
-            plugin.backup_estimate(&session, &operation),
-            self.schema(name, &Target::Live, releases),
-            self.pending(name, releases),
+            plugin.backup_estimate(session, &operation),
+            self.schema(session, name, &Target::Live, releases),
+            self.pending(session, name, releases),
         );
         let (estimate, schema, pending) = (estimate?, schema?, pending?);
         Ok(DatastoreSnapshot {
@@ -154,13 +166,18 @@ impl Platform {
         })
     }
 
-    async fn pending(&self, name: &Name, releases: Releases<'_>) -> Result<Option<Pending>, Error> {
+    async fn pending(
+        &self,
+        session: &Session,
+        name: &Name,
+        releases: Releases<'_>,
+    ) -> Result<Option<Pending>, Error> {
         let request = releases.next.and_then(|next| request_for(name, next));
         let Some(request) = request.filter(|_| self.exports(name, Interface::Migrate)) else {
             return Ok(None);
         };
         let operation = self.operation(&observing(name, &Target::Live, releases))?;
-        match self.plugin(name)?.migrate_pending(&self.quiet(), &operation, &request).await {
+        match self.plugin(name)?.migrate_pending(session, &operation, &request).await {
             Ok(pending) => Ok(Some(pending)),
             Err(error) if is_unsupported(&error) => Ok(None),
             Err(error) => Err(error.into()),

@@ -202,6 +202,7 @@ impl Platform {
             observer,
             cancel: self.machinery.cancel.clone(),
             inside: self.inside(),
+            look: None,
             redactor: self.secrets.redactor(),
             surroundings: self.surroundings.clone(),
         }
@@ -239,6 +240,7 @@ impl Platform {
             observer: Arc::new(Unheard),
             cancel: self.machinery.cancel.clone(),
             inside: Arc::new(|_| Box::pin(async { Ok(Vec::new()) })),
+            look: None,
             surroundings: self.surroundings.clone(),
         };
         Arc::new(move |component: Name| {

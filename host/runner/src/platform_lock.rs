@@ -307,9 +307,9 @@ impl Door for Asked {
 }
 
 impl Platform {
-    /// Refuses while somebody else holds a component at its platform: asked before a plan is made,
-    /// since what is observed in the middle of another run looks like a fault. What cannot be asked
-    /// is passed over: acquiring decides in the end.
+    /// Refuses while somebody else holds a component at its platform: asked when a plan cannot be
+    /// made, since what is observed in the middle of another run looks like a fault. What cannot be
+    /// asked is passed over.
     ///
     /// # Errors
     /// [`Error::LockedElsewhere`] naming the holder.

@@ -139,9 +139,10 @@ impl Platform {
         name: &Name,
         releases: Releases<'_>,
     ) -> Result<ComponentSnapshot, Error> {
-        let running = self.running(name, &Target::Live, releases).await?;
+        let session = self.looking();
+        let running = self.running(&session, name, &Target::Live, releases).await?;
         let operation = self.operation(&looking(name, releases))?;
-        let asked = self.plugin(name)?.deploy_way_back(&self.quiet(), &operation).await;
+        let asked = self.plugin(name)?.deploy_way_back(&session, &operation).await;
         let way_back = asked.unwrap_or_else(|error| no_way_back(error.to_string()));
         Ok(ComponentSnapshot { running, way_back, preview: None })
     }
@@ -153,8 +154,9 @@ impl Platform {
         releases: Releases<'_>,
     ) -> Result<Option<Schema>, Error> {
         let operation = self.operation(&looking(name, releases))?;
-        self.plugin(name)?.backup_estimate(&self.quiet(), &operation).await?;
-        self.schema(name, &Target::Live, releases).await
+        let session = self.looking();
+        self.plugin(name)?.backup_estimate(&session, &operation).await?;
+        self.schema(&session, name, &Target::Live, releases).await
     }
 
     /// Bytes free where a restore goes; nothing if that cannot be told.

@@ -20,6 +20,7 @@ pub(crate) mod host {
         },
         with: {
             "vaultup:plugin/process.running": crate::imports::process::RunningCommand,
+            "vaultup:plugin/process.begun": crate::imports::process::BegunCommand,
             "vaultup:plugin/files.root": crate::imports::files::OpenRoot,
         },
         require_store_data_send: true,

@@ -25,6 +25,7 @@ use crate::bindings::host::vaultup::plugin::types::Error as PluginError;
 use crate::call::Effect;
 use crate::imports::vault_denial;
 use crate::limits::{ENVIRONMENT_MAX, INPUT_TEXT_BYTES_MAX, STREAM_BYTES_MAX};
+use crate::look::Question;
 use crate::session::CommandStart;
 use crate::state::{Denial, Facts, Granting, denied, told};
 
@@ -35,6 +36,26 @@ pub(crate) struct Prepared {
     pub(crate) sink: Option<ArtifactSink>,
     pub(crate) secret_files: Vec<SecretFile>,
     pub(crate) reads_artifact: bool,
+    /// It only reads, its output is wanted, and nothing of it is secret.
+    is_plain_question: bool,
+}
+
+impl Prepared {
+    /// What others of the same look may ask too; nothing if its answer is nobody else's.
+    pub(crate) fn question(&self) -> Option<Question> {
+        let input = match &self.command.input {
+            Input::Empty => Vec::new(),
+            Input::Bytes(bytes) => bytes.clone(),
+            Input::Reader(_) => return None,
+        };
+        self.is_plain_question.then(|| Question {
+            program: self.command.program.clone(),
+            arguments: self.command.arguments.clone(),
+            environment: self.command.environment.clone(),
+            directory: self.command.directory.clone(),
+            input,
+        })
+    }
 }
 
 /// Puts a command together. `lines` is what becomes of its output when the guest wants it.
@@ -48,6 +69,9 @@ pub(crate) async fn prepare(
     let (found, arguments) = facts.beside(move |facts| find(facts, &program)).await?;
     // Refused as early as possible, and once more right before it starts.
     facts.permit(found.class)?;
+    let is_plain = matches!(input, wit::Input::Empty | wit::Input::Text(_))
+        && !environment.iter().any(|(_, value)| matches!(value, wit::Variable::Secret(_)));
+    let is_wanted = matches!(output, wit::Output::Lines);
     let environment = variables(facts, &found, environment).await?;
     let place = {
         let directory = directory.clone();
@@ -85,7 +109,9 @@ pub(crate) async fn prepare(
         memory_bytes_max: None,
         label: facts.key.clone(),
     };
-    Ok(Prepared { command, start, sink, secret_files, reads_artifact })
+    let is_plain_question =
+        found.class == Class::Read && is_plain && is_wanted && secret_files.is_empty();
+    Ok(Prepared { command, start, sink, secret_files, reads_artifact, is_plain_question })
 }
 
 /// How much a command may write, by what becomes of it.

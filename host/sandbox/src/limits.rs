@@ -51,6 +51,11 @@ pub const COMMANDS_AT_ONCE_MAX: usize = 16;
 /// Output of one command that a plugin follows line by line, such as a log. What it takes whole is
 /// limited to [`system::process::OutputLimits::CONTRACT`].
 pub const STREAM_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Answers of commands that are kept for the others of one look: a stack of dozens of components
+/// asks hundreds of things.
+pub const LOOK_ANSWERS_MAX: usize = 1024;
+/// Bytes of these answers, all together. What a namespace of a hundred pods answers has 1 MiB.
+pub const LOOK_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Variables that a plugin sets for one command.
 pub const ENVIRONMENT_MAX: usize = 128;
 /// Text on a command's standard input: a migration script at most.

@@ -19,7 +19,7 @@ use system::redact::Redactor;
 use system::secrets::Secret;
 use tokio::sync::watch;
 
-use crate::Artifacts;
+use crate::{Artifacts, Look};
 
 /// A future that can be moved between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -51,6 +51,9 @@ pub struct Session {
     pub cancel: watch::Receiver<bool>,
     /// How commands get into other components of the stack.
     pub inside: Inside,
+    /// The look at the platform that the call belongs to, if there is one: calls of the same look
+    /// share what their reading commands answer.
+    pub look: Option<Arc<Look>>,
     /// Blots secrets out of everything that a plugin, a person or a file gets to see.
     pub redactor: Arc<Redactor>,
     /// The machine, as the command line found it.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use vaultup_kubectl::manifest;
+use vaultup_sdk::process::{Arguments, Asked, Command};
 use vaultup_sdk::{Case, Error};
 
 use crate::history::version_of;
@@ -15,33 +16,14 @@ pub(crate) struct Chart {
 }
 
 impl Release<'_> {
-    /// What the next release's chart says of itself.
-    ///
-    /// # Errors
-    /// [`Case::InvalidSettings`] if there is no such chart.
-    pub(crate) fn chart(&self, source: &Source) -> Result<Chart, Error> {
-        let text = self.show("chart", source).map_err(|error| match error.case() {
-            Case::Unreachable | Case::TimedOut => {
-                let message = format!("the chart `{}` cannot be fetched", source.shown());
-                Error::new(error.case().clone(), message).with_platform(error.message())
-            }
-            Case::Cancelled => error,
-            _ => Error::invalid_settings(format!("there is no chart `{}`", source.shown()))
-                .with_platform(error.message()),
-        })?;
-        let objects = manifest::objects(&text)?;
-        let said = objects.first().unwrap_or(&Value::Null);
-        let field = |key: &str| match &said[key] {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            _ => String::new(),
-        };
-        let version = field("version");
-        if version.is_empty() {
-            let message = format!("the chart `{}` says no version", source.shown());
-            return Err(Error::corrupt(message).with_platform(text));
-        }
-        Ok(Chart { version, app_version: field("appVersion") })
+    /// Asks what the next release's chart says of itself: [`Case::InvalidSettings`] if there is no
+    /// such chart.
+    pub(crate) fn ask_chart(&self, source: &Source) -> Asked<'_, Chart> {
+        let shown = source.shown();
+        self.show("chart", source).ask(move |finished| {
+            let text = self.told(finished, "`helm show chart`");
+            Chart::read(&text.map_err(|error| not_there(&shown, error))?, &shown)
+        })
     }
 
     /// Checks that a chart is the next release's, if versions are read from charts at all.
@@ -66,16 +48,45 @@ impl Release<'_> {
         )))
     }
 
-    /// The custom resource definitions that a chart brings.
-    pub(crate) fn definitions(&self, source: &Source) -> Result<Vec<Value>, Error> {
-        manifest::objects(&self.show("crds", source)?)
+    /// Asks for the custom resource definitions that a chart brings.
+    pub(crate) fn ask_definitions(&self, source: &Source) -> Asked<'_, Vec<Value>> {
+        self.show("crds", source)
+            .ask(|finished| manifest::objects(&self.told(finished, "`helm show crds`")?))
     }
 
-    fn show(&self, what: &str, source: &Source) -> Result<String, Error> {
+    fn show(&self, what: &str, source: &Source) -> Command<Arguments> {
         let words = ["show", what, &source.chart].map(str::to_owned);
-        self.told(
-            self.helm(words.into_iter().chain(self.fetch_words(source))).attempt()?,
-            &format!("`helm show {what}`"),
-        )
+        self.helm(words.into_iter().chain(self.fetch_words(source)))
+    }
+}
+
+impl Chart {
+    fn read(text: &str, shown: &str) -> Result<Self, Error> {
+        let objects = manifest::objects(text)?;
+        let said = objects.first().unwrap_or(&Value::Null);
+        let field = |key: &str| match &said[key] {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
+        let version = field("version");
+        if version.is_empty() {
+            let message = format!("the chart `{shown}` says no version");
+            return Err(Error::corrupt(message).with_platform(text));
+        }
+        Ok(Self { version, app_version: field("appVersion") })
+    }
+}
+
+/// What it means that a chart cannot be shown.
+fn not_there(shown: &str, error: Error) -> Error {
+    match error.case() {
+        Case::Unreachable | Case::TimedOut => {
+            let message = format!("the chart `{shown}` cannot be fetched");
+            Error::new(error.case().clone(), message).with_platform(error.message())
+        }
+        Case::Cancelled => error,
+        _ => Error::invalid_settings(format!("there is no chart `{shown}`"))
+            .with_platform(error.message()),
     }
 }

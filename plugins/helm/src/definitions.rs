@@ -6,14 +6,13 @@ use vaultup_kubectl::fields;
 use vaultup_sdk::deploy::{Difference, Severity};
 use vaultup_sdk::{Case, Error};
 
-use crate::release::{Release, Source};
+use crate::release::Release;
 
 impl Release<'_> {
     /// What is missing or old of the definitions that the next release's chart brings.
-    pub(crate) fn definitions_left(&self, source: &Source) -> Result<Vec<Difference>, Error> {
-        let definitions = self.definitions(source)?;
+    pub(crate) fn definitions_left(&self, brought: &[Value]) -> Result<Vec<Difference>, Error> {
         let mut found = Vec::new();
-        for definition in &definitions {
+        for definition in brought {
             let Some(name) = definition["metadata"]["name"].as_str() else { continue };
             let words = ["get", "customresourcedefinition", name, "--output=json"];
             let live = match self.kubectl.json_if_there::<Value>(&words) {

@@ -1,5 +1,6 @@
 //! The interface `deploy`.
 
+use vaultup_kubectl::access::Place;
 use vaultup_kubectl::objects::Pod;
 use vaultup_kubectl::reason::{self, Warnings};
 use vaultup_kubectl::rollout::{self, Rollout};
@@ -20,8 +21,9 @@ impl Deploy for HelmPlugin {
     fn observe(operation: &Operation<Settings>) -> Result<Running, Error> {
         let release = Release::of(operation);
         let explained = |error| rights::explained(&release.kubectl, error, &needs::ALWAYS);
-        let history = release.history().map_err(explained)?;
-        let cluster = release.cluster()?;
+        let (history, cluster) = (release.ask_history(), release.ask_cluster());
+        let place = release.kubectl.ask_place();
+        let (history, cluster) = (history.answer().map_err(explained)?, cluster.answer()?);
         let deployed = history.deployed();
         let wanted = cluster.workloads.iter().map(|workload| workload.wanted_when_open()).sum();
         Ok(Running {
@@ -31,7 +33,7 @@ impl Deploy for HelmPlugin {
             instances_wanted: wanted,
             instances: instances(&release, &cluster)?,
             traffic: Traffic::NotApplicable,
-            configuration_digest: Some(release.configuration(&history)?),
+            configuration_digest: Some(configuration(&place.answer()?, &history)),
             busy: release.busy(&history)?,
         })
     }
@@ -45,7 +47,7 @@ impl Deploy for HelmPlugin {
         };
         let (revision, chart) = (deployed.revision, &deployed.chart);
         let (revisions, most) = (history.len(), operation.settings.history_max());
-        let (available, reason) = match release.manifest(revision) {
+        let (available, reason) = match release.ask_manifest(revision).answer() {
             Ok(manifest) => {
                 let bytes = manifest.len();
                 let kept = format!("chart, values and a manifest of {bytes} bytes");
@@ -70,7 +72,7 @@ impl Deploy for HelmPlugin {
     fn prefetch(operation: &Operation<Settings>) -> Result<(), Error> {
         let release = Release::of(operation);
         let source = release.source()?;
-        let chart = release.chart(&source)?;
+        let chart = release.ask_chart(&source).answer()?;
         release.check_chart(&source, &chart)
     }
 
@@ -81,20 +83,21 @@ impl Deploy for HelmPlugin {
                            chart's own strategy say how its pods are replaced";
             return Err(Error::invalid_settings(message));
         }
-        let history = release.settle()?;
+        let (history, cluster) = release.settle()?;
         let next = &operation.next()?.version;
         let is_there = history.last().status == "deployed"
             && release.version(history.last())?.as_ref() == Some(next);
-        if is_there && is_complete(&release.cluster()?) {
+        if is_there && is_complete(&cluster) {
             return Ok(());
         }
-        release.upgrade(&history)
+        release.upgrade(&history, &cluster)
     }
 
     fn stop(operation: &Operation<Settings>) -> Result<(), Error> {
         let release = Release::of(operation);
-        release.let_hooks_end(&release.history()?)?;
-        scale::stop(&release.kubectl, &release.cluster()?)?;
+        let (history, cluster) = (release.ask_history(), release.ask_cluster());
+        let cluster = release.let_hooks_end(&history.answer()?, cluster.answer()?)?;
+        scale::stop(&release.kubectl, &cluster)?;
         follow::until_gone(operation.deadline, || release.cluster())
     }
 
@@ -102,7 +105,7 @@ impl Deploy for HelmPlugin {
         let release = Release::of(operation);
         let cluster = release.cluster()?;
         if let Some(revision) = staged::staged(&cluster) {
-            return release.roll_back(revision, false).map(drop);
+            return release.roll_back(revision, false, &cluster).map(drop);
         }
         scale::start(&release.kubectl, &cluster, instances)?;
         follow::until_complete(&release.kubectl, operation.deadline, || release.cluster())
@@ -117,7 +120,9 @@ impl Deploy for HelmPlugin {
         if !operation.is_live() {
             return release.put_previous(presence);
         }
-        let history = release.history()?;
+        let (history, cluster) = (release.ask_history(), release.ask_cluster());
+        let is_four = release.ask_is_four();
+        let history = history.answer()?;
         let number = revision.parse().unwrap_or_default();
         if history.revision(number).is_none() {
             let message = format!("`{}` has no revision {revision} any more", release.name());
@@ -126,16 +131,16 @@ impl Deploy for HelmPlugin {
         if let Some(busy) = release.busy(&history)? {
             return Err(Error::conflict(busy));
         }
-        release.let_hooks_end(&history)?;
+        let cluster = release.let_hooks_end(&history, cluster.answer()?)?;
+        is_four.answer()?;
         match presence {
             Presence::Stopped => release.stage(number),
             Presence::Running => {
-                let cluster = release.cluster()?;
                 let is_stopped = cluster.workloads.iter().any(scale::awaits_start);
                 if history.is_back_at(number) && !is_stopped && is_complete(&cluster) {
                     return Ok(());
                 }
-                release.roll_back(number, false).map(drop)
+                release.roll_back(number, false, &cluster).map(drop)
             }
         }
     }
@@ -188,18 +193,15 @@ impl Deploy for HelmPlugin {
     }
 }
 
-impl Release<'_> {
-    /// Digest of what decides how the release runs: the cluster itself, the values, and how far
-    /// the history is.
-    fn configuration(&self, history: &History) -> Result<String, Error> {
-        let place = self.kubectl.place()?;
-        let deployed = history.deployed();
-        // A revision never changes: what it was made from is in it, the values too.
-        let of = |entry: &Entry| format!("{} {} {}", entry.revision, entry.chart, entry.updated);
-        let deployed = deployed.map(of).unwrap_or_default();
-        let last = history.last().revision.to_string();
-        Ok(digest::of(place.texts().into_iter().chain([deployed.as_str(), last.as_str()])))
-    }
+/// Digest of what decides how the release runs: the cluster itself, the values, and how far the
+/// history is.
+fn configuration(place: &Place, history: &History) -> String {
+    let deployed = history.deployed();
+    // A revision never changes: what it was made from is in it, the values too.
+    let of = |entry: &Entry| format!("{} {} {}", entry.revision, entry.chart, entry.updated);
+    let deployed = deployed.map(of).unwrap_or_default();
+    let last = history.last().revision.to_string();
+    digest::of(place.texts().into_iter().chain([deployed.as_str(), last.as_str()]))
 }
 
 /// The pods of a release's workloads.

@@ -12,7 +12,8 @@ use crate::settings::Settings;
 impl HealthCheck for HelmPlugin {
     fn probe(operation: &Operation<Settings>) -> Result<Vec<Measurement>, Error> {
         let release = Release::of(operation);
-        let (history, cluster) = (release.history()?, release.cluster()?);
+        let (history, cluster) = (release.ask_history(), release.ask_cluster());
+        let (history, cluster) = (history.answer()?, cluster.answer()?);
         let mut measured = Vec::new();
         let last = history.last();
         let verdict = match last.status.as_str() {

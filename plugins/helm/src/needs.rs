@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use vaultup_kubectl::rights::{Right, role};
+use vaultup_kubectl::rights::{Listed, Right, role};
 use vaultup_kubectl::{Kubectl, lease, limits};
 use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Severity};
@@ -58,6 +58,7 @@ const VERBS: [&str; 4] = ["get", "patch", "create", "delete"];
 /// A finding on rights that are not there, with the Role that would give them.
 pub(crate) fn missing<'o>(
     kubectl: &Kubectl,
+    given: &Listed,
     objects: impl Iterator<Item = &'o Value>,
 ) -> Result<Option<Difference>, Error> {
     let kinds: BTreeSet<&str> = objects.filter_map(|its| its["kind"].as_str()).collect();
@@ -65,7 +66,7 @@ pub(crate) fn missing<'o>(
     let of_kinds = of_kinds.flat_map(|(_, resource)| VERBS.map(|verb| (verb, *resource)));
     let mut needed = ALWAYS.to_vec();
     needed.extend(of_kinds.filter(|right| !ALWAYS.contains(right)));
-    let missing = kubectl.missing(&needed)?;
+    let missing = kubectl.missing_beside(given, &needed)?;
     let detail = role(kubectl.namespace(), &missing);
     let (object, act) = ("rights".to_owned(), "add".to_owned());
     let found = Difference { object, act, detail, severity: Severity::Blocking };

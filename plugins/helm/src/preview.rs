@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use vaultup_kubectl::access::read_json;
 use vaultup_kubectl::{Cluster, Kind, Limits, fields, manifest, version};
 use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
+use vaultup_sdk::process::Asked;
 
 use crate::history::History;
 use crate::needs;
@@ -34,55 +36,50 @@ struct Rendered {
 impl Release<'_> {
     /// What the next release would change.
     pub(crate) fn forecast(&self) -> Result<Forecast, Error> {
-        self.is_four()?;
-        version::check()?;
         let source = self.source()?;
-        let chart = self.chart(&source)?;
-        self.check_chart(&source, &chart)?;
-        let history = self.history()?;
+        // Each of these tools takes a core for a moment, and none waits for what another says.
+        let (history, rendered) = (self.ask_history(), self.ask_rendered(&source));
+        let (helm, kubectl) = (self.ask_is_four(), version::ask());
+        let (chart, definitions) = (self.ask_chart(&source), self.ask_definitions(&source));
+        let (place, cluster) = (self.kubectl.ask_place(), self.ask_cluster());
+        let (limits, rights) = (Limits::ask(&self.kubectl), self.kubectl.ask_rights());
+        helm.answer()?;
+        kubectl.answer()?;
+        self.check_chart(&source, &chart.answer()?)?;
+        let history = history.answer()?;
         let commands = vec![self.command_shown(&source)];
         // helm renders nothing while a revision is pending, whoever left it so.
         if history.last().is_pending() {
             let differences = self.left_pending(&history)?;
             return Ok(Forecast { differences, commands, seconds: None });
         }
-        let rendered = self.rendered(&source)?;
-        let place = format!("in {}", self.kubectl.place()?);
+        let before = history.deployed().map(|deployed| {
+            (self.ask_manifest(deployed.revision), self.ask_values(deployed.revision, false))
+        });
+        let rendered = rendered.answer()?;
+        let live = self.ask_live(&rendered);
+        let place = format!("in {}", place.answer()?);
         let release = format!("release {}", self.name());
         let mut differences = vec![difference(release, "change", place, Severity::Information)];
-        if let Some(deployed) = history.deployed() {
-            let before = manifest::objects(&self.manifest(deployed.revision)?)?;
+        if let Some((before, given)) = before {
+            let before = manifest::objects(&before.answer()?)?;
             differences.extend(compared(&before, &rendered.objects));
-            let given = self.values(deployed.revision, false)?;
-            differences.extend(self.lost_values(&given, &rendered.config));
+            differences.extend(self.lost_values(&given.answer()?, &rendered.config));
         }
-        differences.extend(self.owned_by_others(&rendered)?);
+        differences.extend(self.owned_by_others(&rendered, live)?);
         differences.extend(rendered.hooks.iter().map(hook));
-        differences.extend(self.definitions_left(&source)?);
-        differences.extend(self.circumstances(&rendered)?);
-        let objects = rendered.objects.iter();
-        differences.extend(needs::missing(&self.kubectl, objects.chain(&rendered.hook_objects))?);
+        differences.extend(self.definitions_left(&definitions.answer()?)?);
+        differences.extend(circumstances(&rendered, &limits.answer()?, &cluster.answer()?));
+        let objects = rendered.objects.iter().chain(&rendered.hook_objects);
+        differences.extend(needs::missing(&self.kubectl, &rights.answer()?, objects)?);
         Ok(Forecast { differences, commands, seconds: None })
     }
 
-    fn rendered(&self, source: &Source) -> Result<Rendered, Error> {
+    fn ask_rendered(&self, source: &Source) -> Asked<'_, Rendered> {
         let words = self.upgrade_words(source, &["--dry-run=server", "--output=json"]);
-        let finished = self.helm(words).attempt()?;
-        let text = self.told(finished, "`helm upgrade --dry-run`")?;
-        let seen: Value = vaultup_kubectl::access::read_json(&text, "`helm upgrade --dry-run`")?;
-        let Some(yaml) = seen["manifest"].as_str() else {
-            return Err(Error::corrupt("`helm upgrade --dry-run` renders no manifest"));
-        };
-        let hooks = seen["hooks"].as_array().cloned().unwrap_or_default();
-        let texts = hooks.iter().filter_map(|hook| hook["manifest"].as_str());
-        let hook_objects = texts.map(manifest::objects).collect::<Result<Vec<_>, Error>>()?;
-        Ok(Rendered {
-            objects: manifest::objects(yaml)?,
-            hook_objects: hook_objects.concat(),
-            hooks,
-            config: seen["config"].clone(),
-            is_server_side: seen["apply_method"] == "ssa",
-        })
+        let attempt = "`helm upgrade --dry-run`";
+        self.helm(words)
+            .ask(move |finished| Rendered::of(&read_json(&self.told(finished, attempt)?, attempt)?))
     }
 
     fn left_pending(&self, history: &History) -> Result<Vec<Difference>, Error> {
@@ -119,27 +116,37 @@ impl Release<'_> {
         })
     }
 
-    /// Fields of others that the upgrade would set: helm fails on them, and so does its rollback.
-    fn owned_by_others(&self, rendered: &Rendered) -> Result<Vec<Difference>, Error> {
+    /// Asks for the objects that the cluster has of those that are rendered, by their references.
+    fn ask_live(&self, rendered: &Rendered) -> Option<Asked<'static, BTreeMap<String, Value>>> {
         let names: Vec<String> =
             rendered.objects.iter().map(manifest::reference).take(LIVE_MAX).collect();
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut words = vec!["get"];
         words.extend(names.iter().map(String::as_str));
         words.extend(["--ignore-not-found", "--show-managed-fields", "--output=json"]);
-        let text = self.kubectl.text(&words)?;
-        if text.trim().is_empty() {
-            return Ok(Vec::new());
-        }
-        let seen: Value = vaultup_kubectl::access::read_json(&text, "`kubectl get`")?;
-        let live = match seen["items"].as_array() {
-            Some(items) => items.clone(),
-            None => vec![seen],
-        };
-        let live: BTreeMap<String, Value> =
-            live.into_iter().map(|object| (manifest::reference(&object), object)).collect();
+        (!names.is_empty()).then(|| {
+            self.kubectl.ask(&words).and_then(|text| {
+                let seen: Value = match text.trim() {
+                    "" => json!([]),
+                    text => read_json(text, "`kubectl get`")?,
+                };
+                // One object is told as it is, several as a list.
+                let live = match seen {
+                    Value::Array(live) => live,
+                    seen => seen["items"].as_array().cloned().unwrap_or_else(|| vec![seen]),
+                };
+                let by_reference = |object| (manifest::reference(&object), object);
+                Ok(live.into_iter().map(by_reference).collect())
+            })
+        })
+    }
+
+    /// Fields of others that the upgrade would set: helm fails on them, and so does its rollback.
+    fn owned_by_others(
+        &self,
+        rendered: &Rendered,
+        live: Option<Asked<'_, BTreeMap<String, Value>>>,
+    ) -> Result<Vec<Difference>, Error> {
+        let live = live.map(Asked::answer).transpose()?.unwrap_or_default();
         let takes_over = self.operation.settings.take_over_fields;
         let severity = match rendered.is_server_side && !takes_over {
             true => Severity::Blocking,
@@ -161,30 +168,45 @@ impl Release<'_> {
         Ok(found)
     }
 
-    /// Where it is, and what limits how many pods each of its workloads may have.
-    fn circumstances(&self, rendered: &Rendered) -> Result<Vec<Difference>, Error> {
-        let limits = Limits::look(&self.kubectl)?;
-        let mut found = Vec::new();
-        for workload in &self.cluster()?.workloads {
-            found.extend(limits.findings(workload));
-        }
-        for object in &rendered.objects {
-            let kind = object["kind"].as_str().and_then(Kind::named);
-            let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            let says_how_many = !object["spec"]["replicas"].is_null();
-            if kind.is_some_and(|kind| limits.is_scaled(kind, name)) && says_how_many {
-                let detail = "the chart says how many instances there are, and an autoscaler owns \
-                              that number: leave `replicas` out of the chart or its values";
-                let reference = manifest::reference(object);
-                found.push(difference(reference, "change", detail.to_owned(), Severity::Warning));
-            }
-        }
-        Ok(found)
-    }
-
     fn command_shown(&self, source: &Source) -> Vec<String> {
         self.helm(self.upgrade_words(source, &["--wait"])).shown()
     }
+}
+
+impl Rendered {
+    fn of(seen: &Value) -> Result<Self, Error> {
+        let Some(yaml) = seen["manifest"].as_str() else {
+            return Err(Error::corrupt("`helm upgrade --dry-run` renders no manifest"));
+        };
+        let hooks = seen["hooks"].as_array().cloned().unwrap_or_default();
+        let texts = hooks.iter().filter_map(|hook| hook["manifest"].as_str());
+        let hook_objects = texts.map(manifest::objects).collect::<Result<Vec<_>, Error>>()?;
+        Ok(Self {
+            objects: manifest::objects(yaml)?,
+            hook_objects: hook_objects.concat(),
+            hooks,
+            config: seen["config"].clone(),
+            is_server_side: seen["apply_method"] == "ssa",
+        })
+    }
+}
+
+/// What limits how many pods each workload may have.
+fn circumstances(rendered: &Rendered, limits: &Limits, cluster: &Cluster) -> Vec<Difference> {
+    let of_workloads = cluster.workloads.iter().flat_map(|workload| limits.findings(workload));
+    let mut found: Vec<Difference> = of_workloads.collect();
+    for object in &rendered.objects {
+        let kind = object["kind"].as_str().and_then(Kind::named);
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let says_how_many = !object["spec"]["replicas"].is_null();
+        if kind.is_some_and(|kind| limits.is_scaled(kind, name)) && says_how_many {
+            let detail = "the chart says how many instances there are, and an autoscaler owns that \
+                          number: leave `replicas` out of the chart or its values";
+            let reference = manifest::reference(object);
+            found.push(difference(reference, "change", detail.to_owned(), Severity::Warning));
+        }
+    }
+    found
 }
 
 /// The differences of two manifests, in the order of the new one; what goes comes last.

@@ -37,11 +37,10 @@ impl Release<'_> {
         }
         match (self.first(history.as_ref())?, &history) {
             (Some(first), Some(history)) => {
-                self.let_hooks_end(history)?;
-                let cluster = self.cluster()?;
+                let cluster = self.let_hooks_end(history, self.cluster()?)?;
                 let is_stopped = cluster.workloads.iter().any(scale::awaits_start);
                 if !history.is_back_at(first) || is_stopped || !is_complete(&cluster) {
-                    self.roll_back(first, false)?;
+                    self.roll_back(first, false, &cluster)?;
                 }
             }
             _ => self.install()?,

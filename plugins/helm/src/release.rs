@@ -7,7 +7,7 @@ use serde_json::Value;
 use vaultup_kubectl::access::{case_of, read_json};
 use vaultup_kubectl::lease::Lease;
 use vaultup_kubectl::{Cluster, Kubectl, Workload, copy};
-use vaultup_sdk::process::{Arguments, Command, Exit, Finished};
+use vaultup_sdk::process::{Arguments, Asked, Command, Exit, Finished};
 use vaultup_sdk::{Case, Error, Operation, process};
 
 use crate::history::{self, History};
@@ -62,14 +62,15 @@ impl<'o> Release<'o> {
         process::command("helm").arguments(words).arguments(flags)
     }
 
-    /// What a helm command that only looks writes.
-    pub(crate) fn text(&self, words: &[&str]) -> Result<String, Error> {
-        let finished = self.helm(words.iter().copied()).attempt()?;
-        self.told(finished, &format!("`helm {}`", words[..2.min(words.len())].join(" ")))
+    /// Asks for what a helm command that only looks writes.
+    pub(crate) fn ask(&self, words: &[&str]) -> Asked<'_, String> {
+        let attempt = format!("`helm {}`", words[..2.min(words.len())].join(" "));
+        self.helm(words.iter().copied()).ask(move |finished| self.told(finished, &attempt))
     }
 
-    pub(crate) fn json<Answer: DeserializeOwned>(&self, words: &[&str]) -> Result<Answer, Error> {
-        read_json(&self.text(words)?, &format!("`helm {}`", words[0]))
+    fn ask_json<Answer: DeserializeOwned + 'static>(&self, words: &[&str]) -> Asked<'_, Answer> {
+        let attempt = format!("`helm {}`", words[0]);
+        self.ask(words).and_then(move |text| read_json(&text, &attempt))
     }
 
     /// What a finished helm command wrote, or what its failure means.
@@ -99,24 +100,32 @@ impl<'o> Release<'o> {
         Error::new(case, message).with_platform(plain(words))
     }
 
-    /// Its revisions.
-    ///
-    /// # Errors
-    /// [`Case::NotFound`] if there is no such release.
-    pub(crate) fn history(&self) -> Result<History, Error> {
+    /// Asks for its revisions: [`Case::NotFound`] if there is no such release.
+    pub(crate) fn ask_history(&self) -> Asked<'_, History> {
         let words = ["history", self.name(), REVISIONS_MAX, "--output=json"];
-        let entries: Vec<history::Entry> = self.json(&words)?;
-        History::new(entries)
-            .ok_or_else(|| Error::corrupt(format!("release `{}` has no revision", self.name())))
+        self.ask_json(&words).and_then(|entries: Vec<history::Entry>| {
+            let nothing = || Error::corrupt(format!("release `{}` has no revision", self.name()));
+            History::new(entries).ok_or_else(nothing)
+        })
+    }
+
+    /// Its revisions.
+    pub(crate) fn history(&self) -> Result<History, Error> {
+        self.ask_history().answer()
+    }
+
+    /// Asks for the workloads that belong to it, with all pods of the namespace.
+    pub(crate) fn ask_cluster(&self) -> Asked<'_, Cluster> {
+        let name = self.name();
+        let is_its = move |workload: &Workload| {
+            workload.metadata.annotations.get(RELEASE_NAME).is_some_and(|its| its == name)
+        };
+        Cluster::ask(&self.kubectl).and_then(move |cluster| Ok(cluster.only(is_its)))
     }
 
     /// The workloads that belong to it, with all pods of the namespace.
     pub(crate) fn cluster(&self) -> Result<Cluster, Error> {
-        let name = self.name();
-        let is_its = |workload: &Workload| {
-            workload.metadata.annotations.get(RELEASE_NAME).is_some_and(|its| its == name)
-        };
-        Ok(Cluster::look(&self.kubectl)?.only(is_its))
+        self.ask_cluster().answer()
     }
 
     /// The version that a revision is.
@@ -125,30 +134,30 @@ impl<'o> Release<'o> {
         let Some(key) = &settings.version_value else {
             return Ok(entry.version(settings.version_in));
         };
-        let values = self.values(entry.revision, true)?;
+        let values = self.ask_values(entry.revision, true).answer()?;
         let at = key.split('.').try_fold(&values, |value, part| value.get(part));
         Ok(at.and_then(Value::as_str).and_then(history::semantic))
     }
 
-    /// Values of a revision: all of them, or those that were given.
-    pub(crate) fn values(&self, revision: u64, all: bool) -> Result<Value, Error> {
+    /// Asks for values of a revision: all of them, or those that were given.
+    pub(crate) fn ask_values(&self, revision: u64, all: bool) -> Asked<'_, Value> {
         let revision = format!("--revision={revision}");
         let mut words = vec!["get", "values", self.name()];
         words.extend(all.then_some("--all"));
         words.extend([revision.as_str(), "--output=json"]);
-        self.json(&words)
+        self.ask_json(&words)
     }
 
-    /// The manifest of a revision: YAML.
-    pub(crate) fn manifest(&self, revision: u64) -> Result<String, Error> {
+    /// Asks for the manifest of a revision: YAML.
+    pub(crate) fn ask_manifest(&self, revision: u64) -> Asked<'_, String> {
         let revision = format!("--revision={revision}");
-        self.text(&["get", "manifest", self.name(), &revision])
+        self.ask(&["get", "manifest", self.name(), &revision])
     }
 
     /// The hooks of a revision: YAML.
     pub(crate) fn hooks(&self, revision: u64) -> Result<String, Error> {
         let revision = format!("--revision={revision}");
-        self.text(&["get", "hooks", self.name(), &revision])
+        self.ask(&["get", "hooks", self.name(), &revision]).answer()
     }
 
     /// The key of the operation that made a revision, if it was one of vaultup's.
@@ -161,26 +170,19 @@ impl<'o> Release<'o> {
 
     /// Whether helm has the flags of version 4.
     pub(crate) fn is_four(&self) -> Result<bool, Error> {
-        if let Some(is_four) = self.is_four.get() {
-            return Ok(*is_four);
+        match self.is_four.get() {
+            Some(is_four) => Ok(*is_four),
+            None => self.ask_is_four().answer(),
         }
-        let is_four = self.ask_for_version()?;
-        Ok(*self.is_four.get_or_init(|| is_four))
     }
 
-    fn ask_for_version(&self) -> Result<bool, Error> {
-        let answer = process::command("helm").arguments(["version", "--short"]).read_text()?;
-        let version = answer.trim().trim_start_matches('v');
-        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
-        match (major, minor) {
-            (Some(4), _) => Ok(true),
-            (Some(3), Some(14..)) => Ok(false),
-            _ => {
-                let message = format!("helm is {version}; 3.14 or newer and below 5 is supported");
-                Err(Error::invalid_settings(message))
-            }
-        }
+    /// As [`Release::is_four`]; a helm that is not understood is refused.
+    pub(crate) fn ask_is_four(&self) -> Asked<'_, bool> {
+        let command = process::command("helm").arguments(["version", "--short"]);
+        command.ask(|finished| {
+            let is_four = is_four(self.told(finished, "`helm version`")?.trim())?;
+            Ok(*self.is_four.get_or_init(|| is_four))
+        })
     }
 
     /// Chart and values of the next release.
@@ -245,6 +247,20 @@ impl Source {
         match &self.chart_version {
             Some(version) => format!("{} {version}", self.chart),
             None => self.chart.clone(),
+        }
+    }
+}
+
+/// Whether a version is one of helm 4, or of helm 3.
+fn is_four(version: &str) -> Result<bool, Error> {
+    let version = version.trim_start_matches('v');
+    let mut parts = version.split('.').map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(4)), _) => Ok(true),
+        (Some(Ok(3)), Some(Ok(14..))) => Ok(false),
+        _ => {
+            let message = format!("helm is {version}; 3.14 or newer and below 5 is supported");
+            Err(Error::invalid_settings(message))
         }
     }
 }

@@ -71,15 +71,16 @@ impl Release<'_> {
     ///
     /// # Errors
     /// [`vaultup_sdk::Case::Conflict`] while somebody else is at work.
-    pub(crate) fn settle(&self) -> Result<History, Error> {
-        let history = self.history()?;
+    pub(crate) fn settle(&self) -> Result<(History, Cluster), Error> {
+        let (history, cluster) = (self.ask_history(), self.ask_cluster());
+        let history = history.answer()?;
         if let Some(busy) = self.busy(&history)? {
             return Err(Error::conflict(busy));
         }
-        self.let_hooks_end(&history)?;
+        let cluster = self.let_hooks_end(&history, cluster.answer()?)?;
         let last = history.last();
         if !last.is_pending() {
-            return Ok(history);
+            return Ok((history, cluster));
         }
         let Some(deployed) = history.deployed().map(|entry| entry.revision) else {
             let message = format!(
@@ -95,36 +96,45 @@ impl Release<'_> {
             "revision {} was left {} by a helm that is gone; going back to revision {deployed}",
             pending.0, pending.1
         ));
-        self.roll_back(deployed, true)
+        let history = self.roll_back(deployed, true, &cluster)?;
+        Ok((history, self.cluster()?))
     }
 
-    /// Waits until no hook Job of the newest revision runs: it may be migrating.
+    /// Waits until no hook Job of the newest revision runs: it may be migrating. Begins with what
+    /// was seen of the cluster, and gives what was seen last.
     ///
     /// # Errors
     /// [`vaultup_sdk::Case::TimedOut`] naming the Job.
-    pub(crate) fn let_hooks_end(&self, history: &History) -> Result<(), Error> {
-        if self.running_hook(history)?.is_none() {
-            return Ok(());
+    pub(crate) fn let_hooks_end(
+        &self,
+        history: &History,
+        cluster: Cluster,
+    ) -> Result<Cluster, Error> {
+        if self.running_hook(history, &cluster)?.is_none() {
+            return Ok(cluster);
         }
         let hooks = self.hook_jobs(history.last().revision)?;
         wait_until(self.operation.deadline, INTERVAL, || {
             let cluster = self.cluster()?;
-            Ok(match running(&cluster, &hooks) {
-                None => Wait::Over(()),
-                Some(job) => Wait::NotYet(format!("hook Job {} still runs", job.metadata.name)),
+            Ok(match running(&cluster, &hooks).map(|job| job.metadata.name.clone()) {
+                None => Wait::Over(cluster),
+                Some(job) => Wait::NotYet(format!("hook Job {job} still runs")),
             })
         })
     }
 
     /// The hook Job of the newest revision that still runs.
-    pub(crate) fn running_hook(&self, history: &History) -> Result<Option<String>, Error> {
-        let cluster = self.cluster()?;
+    pub(crate) fn running_hook(
+        &self,
+        history: &History,
+        cluster: &Cluster,
+    ) -> Result<Option<String>, Error> {
         // Mostly no Job runs at all, and then helm need not be asked which would be its own.
         if cluster.jobs.iter().all(|job| job.status.active == 0) {
             return Ok(None);
         }
         let hooks = self.hook_jobs(history.last().revision)?;
-        Ok(running(&cluster, &hooks).map(|job| job.metadata.name.clone()))
+        Ok(running(cluster, &hooks).map(|job| job.metadata.name.clone()))
     }
 
     /// Names of the Jobs among a revision's hooks.

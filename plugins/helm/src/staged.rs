@@ -20,7 +20,7 @@ impl Release<'_> {
     pub(crate) fn stage(&self, revision: u64) -> Result<(), Error> {
         scale::stop(&self.kubectl, &self.cluster()?)?;
         follow::until_gone(self.operation.deadline, || self.cluster())?;
-        let objects = manifest::objects(&self.manifest(revision)?)?;
+        let objects = manifest::objects(&self.ask_manifest(revision).answer()?)?;
         let (name, namespace) = (self.name(), self.kubectl.namespace());
         let cluster = self.cluster()?;
         let is_there = |object: &Value| {

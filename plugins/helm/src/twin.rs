@@ -76,7 +76,7 @@ impl Release<'_> {
     pub(crate) fn interrupted(&self, history: &History) -> Result<Option<Observation>, Error> {
         let last = history.last();
         let Some(pending) = self.pending(history)? else { return Ok(None) };
-        if let Some(job) = self.running_hook(history)? {
+        if let Some(job) = self.running_hook(history, &self.cluster()?)? {
             return Ok(Some(Observation::in_progress(format!("hook Job {job} still runs"))));
         }
         let seen = format!("revision {} is {}", last.revision, last.status);

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use vaultup_kubectl::objects::{Pod, REPLICAS_BEFORE};
 use vaultup_kubectl::{Cluster, Kind, Workload, follow, scale};
-use vaultup_sdk::process::{Arguments, Command, Exit, Origin};
+use vaultup_sdk::process::{Arguments, Asked, Command, Exit, Origin};
 use vaultup_sdk::{Case, Error, cancel, clock, log};
 
 use crate::history::History;
 use crate::release::{KEY_LABEL, Release};
 
 /// Between two questions whether helm has ended: nobody waits longer than this for nothing.
-const ENDED_INTERVAL: Duration = Duration::from_millis(50);
+const ENDED_INTERVAL: Duration = Duration::from_millis(20);
 /// helm takes whole seconds, and one at least.
 const TIMEOUT_MIN: u64 = 1;
 /// Lines of helm's standard error that an error shows.
@@ -29,10 +29,10 @@ impl Release<'_> {
     ///
     /// # Errors
     /// With the reasons of pods and hooks; what is left is found in the history.
-    pub(crate) fn upgrade(&self, before: &History) -> Result<(), Error> {
+    pub(crate) fn upgrade(&self, before: &History, cluster: &Cluster) -> Result<(), Error> {
         let source = self.source()?;
         let settings = &self.operation.settings;
-        let was_stopped = self.give_fields_back()?;
+        let was_stopped = self.give_fields_back(cluster)?;
         let mut words = self.upgrade_words(&source, &[]);
         if settings.take_over_fields && self.is_four()? {
             words.push("--force-conflicts".to_owned());
@@ -51,8 +51,13 @@ impl Release<'_> {
     ///
     /// # Errors
     /// As [`Release::upgrade`].
-    pub(crate) fn roll_back(&self, revision: u64, without_hooks: bool) -> Result<History, Error> {
-        let was_stopped = self.give_fields_back()?;
+    pub(crate) fn roll_back(
+        &self,
+        revision: u64,
+        without_hooks: bool,
+        cluster: &Cluster,
+    ) -> Result<History, Error> {
+        let was_stopped = self.give_fields_back(cluster)?;
         let mut words = vec!["rollback".to_owned(), self.name().to_owned(), revision.to_string()];
         words.extend(without_hooks.then(|| "--no-hooks".to_owned()));
         // On the way back nobody's changes of what this release owns are kept.
@@ -79,8 +84,7 @@ impl Release<'_> {
 
     /// Fields that vaultup itself set while stopping are helm's again. A DaemonSet that is held by
     /// a node selector, which no chart knows of, is let go. Says whether anything was stopped.
-    fn give_fields_back(&self) -> Result<bool, Error> {
-        let cluster = self.cluster()?;
+    fn give_fields_back(&self, cluster: &Cluster) -> Result<bool, Error> {
         let marked =
             |workload: &&Workload| workload.metadata.annotations.contains_key(REPLICAS_BEFORE);
         cluster.workloads.iter().filter(marked).try_for_each(|workload| match workload.kind {
@@ -127,23 +131,30 @@ impl Release<'_> {
     fn follow(&self, command: Command<Arguments>) -> Result<Ended, Error> {
         let running = command.discard_output().start()?;
         let mut news = follow::News::default();
+        let mut looking: Option<Asked<'_, Cluster>> = None;
         let mut looked_ms = clock::now_ms();
         while !running.has_ended()? && !cancel::requested() {
             if clock::pause(ENDED_INTERVAL).is_err() {
                 break;
             }
-            if Duration::from_millis(clock::now_ms().saturating_sub(looked_ms)) < follow::INTERVAL {
-                continue;
-            }
-            // What cannot be seen for a moment does not end helm's work.
-            let told = self.cluster().and_then(|cluster| {
-                news.tell(&self.kubectl, &cluster)?;
-                news.tell_of(&self.kubectl, &hook_pods(&cluster))
-            });
-            if let Err(error) = told {
-                log::debug(error.to_string());
-            }
-            looked_ms = clock::now_ms();
+            let is_due = Duration::from_millis(clock::now_ms().saturating_sub(looked_ms))
+                >= follow::INTERVAL;
+            looking = match looking {
+                None if is_due => Some(self.ask_cluster()),
+                Some(looked) if looked.has_ended()? => {
+                    // What cannot be seen for a moment does not end helm's work.
+                    let told = looked.answer().and_then(|cluster| {
+                        news.tell(&self.kubectl, &cluster)?;
+                        news.tell_of(&self.kubectl, &hook_pods(&cluster))
+                    });
+                    if let Err(error) = told {
+                        log::debug(error.to_string());
+                    }
+                    looked_ms = clock::now_ms();
+                    None
+                }
+                other => other,
+            };
         }
         let mut lines = Vec::new();
         while let Some(line) = running.next_line()? {

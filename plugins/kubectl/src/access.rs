@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use vaultup_sdk::process::{Arguments, Command, Exit, Finished};
+use vaultup_sdk::process::{Arguments, Asked, Command, Exit, Finished};
 use vaultup_sdk::{Case, Error, process};
 
 /// The namespace if the operator says none.
@@ -149,27 +149,46 @@ impl Kubectl {
         std::iter::once("kubectl".to_owned()).chain(words).chain(self.flags.clone()).collect()
     }
 
+    /// Asks for what a command writes. Its answer's errors are those of [`told`].
+    pub fn ask(&self, words: &[&str]) -> Asked<'static, String> {
+        let attempt = doing(words);
+        self.command(words.iter().copied()).ask(move |finished| told(finished, &attempt))
+    }
+
+    /// Asks for what a command writes, as JSON. Its answer's errors are those of [`told`], and
+    /// [`Case::Corrupt`] if it is no such JSON.
+    pub fn ask_json<Answer: DeserializeOwned + 'static>(
+        &self,
+        words: &[&str],
+    ) -> Asked<'static, Answer> {
+        let attempt = doing(words);
+        self.ask(words).and_then(move |text| read_json(&text, &attempt))
+    }
+
     /// What a command writes.
     ///
     /// # Errors
     /// As [`told`].
     pub fn text(&self, words: &[&str]) -> Result<String, Error> {
-        told(self.command(words.iter().copied()).attempt()?, &doing(words))
+        self.ask(words).answer()
     }
 
     /// What a command writes, as JSON.
     ///
     /// # Errors
-    /// As [`told`]; [`Case::Corrupt`] if it is no such JSON.
-    pub fn json<Answer: DeserializeOwned>(&self, words: &[&str]) -> Result<Answer, Error> {
-        read_json(&self.text(words)?, &doing(words))
+    /// As [`Kubectl::ask_json`].
+    pub fn json<Answer: DeserializeOwned + 'static>(
+        &self,
+        words: &[&str],
+    ) -> Result<Answer, Error> {
+        self.ask_json(words).answer()
     }
 
     /// As [`Kubectl::json`]; nothing if there is no such object.
     ///
     /// # Errors
     /// As [`Kubectl::json`].
-    pub fn json_if_there<Answer: DeserializeOwned>(
+    pub fn json_if_there<Answer: DeserializeOwned + 'static>(
         &self,
         words: &[&str],
     ) -> Result<Option<Answer>, Error> {
@@ -189,20 +208,27 @@ impl Kubectl {
         told(command.attempt()?, &doing(words))
     }
 
+    /// Asks where commands go.
+    pub fn ask_place(&self) -> Asked<'static, Place> {
+        let words = ["config", "view", "--minify", "--output=json"];
+        let namespace = self.access.namespace.clone();
+        self.ask_json(&words).and_then(|seen: Configuration| {
+            let server = seen.clusters.into_iter().next().map(|named| named.cluster.server);
+            let server =
+                server.ok_or_else(|| Error::invalid_settings("the kubeconfig names no cluster"))?;
+            let context = seen.contexts.into_iter().next();
+            let (context, user) =
+                context.map_or_else(Default::default, |its| (its.name, its.context.user));
+            Ok(Place { context, user, server, namespace })
+        })
+    }
+
     /// Where commands go.
     ///
     /// # Errors
     /// If the kubeconfig or the context cannot be used.
     pub fn place(&self) -> Result<Place, Error> {
-        let words = ["config", "view", "--minify", "--output=json"];
-        let seen: Configuration = self.json(&words)?;
-        let server = seen.clusters.into_iter().next().map(|named| named.cluster.server);
-        let server =
-            server.ok_or_else(|| Error::invalid_settings("the kubeconfig names no cluster"))?;
-        let context = seen.contexts.into_iter().next();
-        let (context, user) =
-            context.map_or_else(Default::default, |its| (its.name, its.context.user));
-        Ok(Place { context, user, server, namespace: self.access.namespace.clone() })
+        self.ask_place().answer()
     }
 }
 

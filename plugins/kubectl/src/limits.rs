@@ -7,9 +7,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 use vaultup_sdk::deploy::{Difference, Severity};
+use vaultup_sdk::process::Asked;
 use vaultup_sdk::{Case, Error};
 
-use crate::access::{Kubectl, read_json};
+use crate::access::{self, Kubectl, read_json};
 use crate::objects::{Kind, Metadata, Workload};
 use crate::selector::Selector;
 
@@ -20,6 +21,7 @@ pub const AUTOSCALERS_AND_BUDGETS: &str =
 pub const RIGHTS: [(&str, &str); 2] =
     [("list", "horizontalpodautoscalers.autoscaling"), ("list", "poddisruptionbudgets.policy")];
 
+const ATTEMPT: &str = "`kubectl get`";
 /// How many percent of a Deployment's pods may be away if it does not say.
 const SHARE_DEFAULT: u32 = 25;
 
@@ -80,16 +82,12 @@ struct Listed {
 
 impl Limits {
     /// Looks at a namespace. Who may not look sees none: the missing right is told on its own.
-    ///
-    /// # Errors
-    /// If the cluster cannot be asked, or answers something else.
-    pub fn look(kubectl: &Kubectl) -> Result<Self, Error> {
-        let words = ["get", AUTOSCALERS_AND_BUDGETS, "--output=json"];
-        let answer: Value = match kubectl.json(&words) {
-            Err(error) if error.case() == &Case::Refused => return Ok(Self::default()),
-            answer => answer?,
-        };
-        Self::read(answer)
+    pub fn ask(kubectl: &Kubectl) -> Asked<'static, Self> {
+        let command = kubectl.command(["get", AUTOSCALERS_AND_BUDGETS, "--output=json"]);
+        command.ask(|finished| match access::told(finished, ATTEMPT) {
+            Err(error) if error.case() == &Case::Refused => Ok(Self::default()),
+            text => Self::read(read_json(&text?, ATTEMPT)?),
+        })
     }
 
     /// Reads what `kubectl get … --output=json` answers.
@@ -98,16 +96,15 @@ impl Limits {
     /// [`Case::Corrupt`] if a field is of another type than the API's.
     pub fn read(answer: Value) -> Result<Self, Error> {
         let text = answer.to_string();
-        let attempt = "`kubectl get`";
-        let Listed { items } = read_json(&text, attempt)?;
+        let Listed { items } = read_json(&text, ATTEMPT)?;
         let mut limits = Self::default();
         for item in items {
             let text = item.to_string();
             match item["kind"].as_str() {
                 Some("HorizontalPodAutoscaler") => {
-                    limits.autoscalers.push(read_json(&text, attempt)?);
+                    limits.autoscalers.push(read_json(&text, ATTEMPT)?);
                 }
-                Some("PodDisruptionBudget") => limits.budgets.push(read_json(&text, attempt)?),
+                Some("PodDisruptionBudget") => limits.budgets.push(read_json(&text, ATTEMPT)?),
                 _ => {}
             }
         }

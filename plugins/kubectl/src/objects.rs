@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 use vaultup_sdk::Error;
+use vaultup_sdk::process::Asked;
 
 use crate::access::Kubectl;
 
@@ -319,16 +320,22 @@ struct Bare {
 }
 
 impl Cluster {
+    /// Asks for what is in a namespace.
+    pub fn ask(kubectl: &Kubectl) -> Asked<'static, Self> {
+        kubectl.ask_json(&["get", WORKLOADS_AND_PODS, "--output=json"]).and_then(|answer| {
+            Self::read(answer).map_err(|error| {
+                let message = "`kubectl get`: workloads and pods are not what was expected";
+                Error::corrupt(message).with_platform(error.to_string())
+            })
+        })
+    }
+
     /// Looks at a namespace.
     ///
     /// # Errors
     /// If the cluster cannot be asked.
     pub fn look(kubectl: &Kubectl) -> Result<Self, Error> {
-        let answer: Value = kubectl.json(&["get", WORKLOADS_AND_PODS, "--output=json"])?;
-        Self::read(answer).map_err(|error| {
-            let message = "`kubectl get`: workloads and pods are not what was expected";
-            Error::corrupt(message).with_platform(error.to_string())
-        })
+        Self::ask(kubectl).answer()
     }
 
     /// Reads what `kubectl get … --output=json` answers.

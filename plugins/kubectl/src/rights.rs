@@ -4,7 +4,7 @@
 //! (an authorizer that decides by itself is not in it), so what is not in it is asked for singly.
 
 use serde_json::{Value, json};
-use vaultup_sdk::process::Finished;
+use vaultup_sdk::process::Asked;
 use vaultup_sdk::{Case, Error};
 
 use crate::access::{Kubectl, told};
@@ -16,6 +16,10 @@ const ANY: &str = "*";
 
 /// A verb and a resource with its group, such as `patch` and `deployments.apps`.
 pub type Right<'r> = (&'r str, &'r str);
+
+/// The rights that `auth can-i --list` lists.
+#[derive(Debug)]
+pub struct Listed(Vec<Rule>);
 
 /// One line of `auth can-i --list`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,43 +34,56 @@ impl Kubectl {
     /// # Errors
     /// If the cluster cannot be asked.
     pub fn missing<'r>(&self, rights: &[Right<'r>]) -> Result<Vec<Right<'r>>, Error> {
-        let text = self.text(&["auth", "can-i", "--list"])?;
-        let rules = rules(&text);
-        let is_listed = |right: &&Right<'r>| rules.iter().any(|rule| rule.gives(right));
+        self.missing_beside(&self.ask_rights().answer()?, rights)
+    }
+
+    /// Asks which rights are given.
+    pub fn ask_rights(&self) -> Asked<'static, Listed> {
+        self.ask(&["auth", "can-i", "--list"]).and_then(|text| Ok(Listed(rules(&text))))
+    }
+
+    /// Those of the rights that are neither listed nor given.
+    ///
+    /// # Errors
+    /// If the cluster cannot be asked.
+    pub fn missing_beside<'r>(
+        &self,
+        listed: &Listed,
+        rights: &[Right<'r>],
+    ) -> Result<Vec<Right<'r>>, Error> {
+        let is_listed = |right: &&Right<'r>| listed.0.iter().any(|rule| rule.gives(right));
         let doubtful: Vec<Right<'r>> =
             rights.iter().filter(|right| !is_listed(right)).copied().collect();
         self.refused(&doubtful)
     }
 
-    /// Those of the rights to which the cluster says no. All are asked for at once.
+    /// Those of the rights to which the cluster says no. Many are asked for at once.
     fn refused<'r>(&self, rights: &[Right<'r>]) -> Result<Vec<Right<'r>>, Error> {
         let mut missing = Vec::new();
-        for asked in rights.chunks(ASKED_AT_ONCE_MAX) {
-            let started = asked.iter().map(|(verb, resource)| {
-                let words = ["auth", "can-i", verb, resource];
-                Ok(((*verb, *resource), self.command(words).start()?))
-            });
-            let started = started.collect::<Result<Vec<_>, Error>>()?;
-            for (right, running) in started {
-                let mut lines = Vec::new();
-                while let Some(line) = running.next_line()? {
-                    lines.push(line.text);
-                }
-                let exit = running.finish()?;
-                let output = lines.join("\n");
-                match output.lines().find_map(|line| answer(line.trim())) {
-                    Some(true) => {}
-                    Some(false) => missing.push(right),
-                    None => {
-                        let errors = output.clone();
-                        let finished = Finished { exit, output, errors, bytes: 0 };
-                        told(finished, "`kubectl auth can-i`")?;
-                        return Err(Error::corrupt("`kubectl auth can-i` says neither yes nor no"));
-                    }
+        for some in rights.chunks(ASKED_AT_ONCE_MAX) {
+            let ask = |right: &Right<'r>| (*right, self.ask_right(right));
+            let asked: Vec<_> = some.iter().map(ask).collect();
+            for (right, asked) in asked {
+                if !asked.answer()? {
+                    missing.push(right);
                 }
             }
         }
         Ok(missing)
+    }
+
+    fn ask_right(&self, (verb, resource): &Right<'_>) -> Asked<'static, bool> {
+        let attempt = "`kubectl auth can-i`";
+        self.command(["auth", "can-i", verb, resource]).ask(move |finished| {
+            // A no is told on standard output too, whatever the status and the warnings beside it.
+            match finished.output.lines().find_map(|line| answer(line.trim())) {
+                Some(is_given) => Ok(is_given),
+                None => {
+                    told(finished, attempt)?;
+                    Err(Error::corrupt(format!("{attempt} says neither yes nor no")))
+                }
+            }
+        })
     }
 }
 

@@ -1,7 +1,10 @@
 //! Which versions of kubectl are understood.
 
 use serde::Deserialize;
+use vaultup_sdk::process::Asked;
 use vaultup_sdk::{Error, process};
+
+use crate::access::{read_json, told};
 
 /// The oldest version whose answers are understood: `--for=create`, server-side apply and the
 /// fields that are read are all there.
@@ -20,13 +23,16 @@ struct ClientVersion {
     git_version: String,
 }
 
-/// Refuses a kubectl that is older or newer than what is understood.
-///
-/// # Errors
+/// Refuses a kubectl that is older or newer than what is understood, with
 /// [`vaultup_sdk::Case::InvalidSettings`] naming both versions.
-pub fn check() -> Result<(), Error> {
+pub fn ask() -> Asked<'static, ()> {
+    let attempt = "`kubectl version`";
     let command = process::command("kubectl").arguments(["version", "--client", "--output=json"]);
-    let Answer { client_version: ClientVersion { git_version } } = command.read_json()?;
+    command.ask(move |finished| check(&read_json(&told(finished, attempt)?, attempt)?))
+}
+
+fn check(answer: &Answer) -> Result<(), Error> {
+    let Answer { client_version: ClientVersion { git_version } } = answer;
     let mut parts = git_version.trim_start_matches('v').split('.').map(str::parse::<u32>);
     match (parts.next(), parts.next()) {
         (Some(Ok(MAJOR)), Some(Ok(MINOR_MIN..))) => Ok(()),
@@ -44,7 +50,7 @@ mod tests {
     use vaultup_sdk::Case;
     use vaultup_sdk::testing::{Machine, Reply};
 
-    use super::check;
+    use super::ask;
 
     #[test]
     fn versions_that_are_understood_pass_and_others_are_named() {
@@ -53,7 +59,7 @@ mod tests {
             machine.answer("kubectl", move |_| {
                 Reply::output(format!(r#"{{"clientVersion": {{"gitVersion": "{version}"}}}}"#))
             });
-            check()
+            ask().answer()
         };
         for version in ["v1.27.0", "v1.34.5", "v1.40.1-gke.3"] {
             says(version).unwrap();
@@ -64,6 +70,6 @@ mod tests {
             assert!(error.message().contains("1.27 or newer and below 2"), "{error}");
         }
         machine.answer("kubectl", |_| Reply::output("{}"));
-        assert_eq!(check().unwrap_err().case(), &Case::Corrupt);
+        assert_eq!(ask().answer().unwrap_err().case(), &Case::Corrupt);
     }
 }

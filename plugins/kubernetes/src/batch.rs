@@ -16,6 +16,7 @@ use vaultup_sdk::{Case, Error, Operation, log};
 
 use crate::configuration;
 use crate::job::run_to_its_end;
+use crate::preview::where_it_is;
 use crate::settings::Settings;
 use crate::workload::{RELEASE, kubectl_of, version_of};
 
@@ -103,7 +104,9 @@ impl<'o> Batch<'o> {
     }
 
     pub(crate) fn forecast(&self) -> Result<Forecast, Error> {
-        version::check()?;
+        let (kubectl, place) = (version::ask(), self.kubectl.ask_place());
+        let given = self.kubectl.ask_rights();
+        kubectl.answer()?;
         let current = self.current()?;
         let (before, image) = (self.image_of(&current)?, self.image()?);
         let workload = &self.operation.settings.workload;
@@ -112,7 +115,7 @@ impl<'o> Batch<'o> {
             Kind::CronJob => format!("{before} → {image}, suspended meanwhile"),
         };
         let mut differences = vec![
-            self.where_it_is()?,
+            where_it_is(&place.answer()?, workload),
             difference(workload, "change", detail, Severity::Information),
         ];
         if self.kind == Kind::CronJob && current["spec"]["suspend"] == true {
@@ -125,7 +128,8 @@ impl<'o> Batch<'o> {
             Kind::Job => &[("create", "jobs.batch"), ("delete", "jobs.batch")][..],
             Kind::CronJob => &[("get", "cronjobs.batch"), ("patch", "cronjobs.batch")][..],
         };
-        let missing = self.kubectl.missing(&[&READ[..], needed].concat())?;
+        let missing =
+            self.kubectl.missing_beside(&given.answer()?, &[&READ[..], needed].concat())?;
         if !missing.is_empty() {
             let detail = vaultup_kubectl::rights::role(self.kubectl.namespace(), &missing);
             differences.push(difference("rights", "add", detail, Severity::Blocking));
@@ -377,10 +381,6 @@ impl<'o> Batch<'o> {
 
     fn image(&self) -> Result<&str, Error> {
         crate::workload::image(self.operation)
-    }
-
-    fn where_it_is(&self) -> Result<Difference, Error> {
-        crate::preview::where_it_is(&self.kubectl, &self.operation.settings.workload)
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -1,6 +1,7 @@
 //! The interface `deploy`.
 
 use serde_json::{Value, json};
+use vaultup_kubectl::access::Place;
 use vaultup_kubectl::objects::Pod;
 use vaultup_kubectl::reason::{self, Warnings};
 use vaultup_kubectl::rollout::{self, Rollout};
@@ -22,7 +23,9 @@ impl Deploy for KubernetesPlugin {
             return batch.observe();
         }
         let component = Component::of(operation);
-        let cluster = component.cluster()?;
+        let (cluster, live) = (component.ask_cluster(), component.ask_live());
+        let place = component.kubectl.ask_place();
+        let cluster = cluster.answer()?;
         let workload = &cluster.workloads[0];
         Ok(Running {
             version: component.version(workload)?,
@@ -31,7 +34,7 @@ impl Deploy for KubernetesPlugin {
             instances_wanted: workload.wanted_when_open(),
             instances: component.instances(&cluster)?,
             traffic: Traffic::NotApplicable,
-            configuration_digest: Some(component.configuration(workload)?),
+            configuration_digest: Some(configuration(&place.answer()?, &live.answer()?)),
             busy: under_way(workload),
         })
     }
@@ -225,14 +228,6 @@ impl Component<'_> {
         Ok(pods.iter().map(instance).collect())
     }
 
-    /// Digest of what decides how the component runs: the cluster itself and the template.
-    fn configuration(&self, workload: &Workload) -> Result<String, Error> {
-        let words = ["get", &workload.reference(), "--output=json"];
-        let live: Value = self.kubectl.json(&words)?;
-        let (place, template) = (self.kubectl.place()?, live["spec"]["template"].to_string());
-        Ok(digest::of(place.texts().into_iter().chain([template.as_str()])))
-    }
-
     /// Puts a recorded revision of the workload in place again.
     ///
     /// # Errors
@@ -324,6 +319,12 @@ pub(crate) fn serves(workload: &Workload, wave: Wave) -> bool {
             && !scale::awaits_start(workload);
     }
     status.updated_replicas >= wave.instances && status.ready_replicas >= status.replicas
+}
+
+/// Digest of what decides how the component runs: the cluster itself and the template.
+fn configuration(place: &Place, live: &Value) -> String {
+    let template = live["spec"]["template"].to_string();
+    digest::of(place.texts().into_iter().chain([template.as_str()]))
 }
 
 /// What somebody else is at: a rollout that has not ended.

@@ -1,10 +1,12 @@
 //! What a release would change, and what would keep it from succeeding.
 
 use serde_json::Value;
+use vaultup_kubectl::access::{self, Place};
+use vaultup_kubectl::rights::{self, Listed};
 use vaultup_kubectl::rollout::Rollout;
-use vaultup_kubectl::{Kind, Kubectl, Limits, access, lease, limits, rights, rollout, version};
+use vaultup_kubectl::{Kind, Limits, lease, limits, rollout, version};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
-use vaultup_sdk::process::Exit;
+use vaultup_sdk::process::{Asked, Exit};
 use vaultup_sdk::{Error, log};
 
 use crate::configuration;
@@ -31,12 +33,18 @@ const DIFFERS: i32 = 1;
 
 impl Component<'_> {
     pub(crate) fn forecast(&self) -> Result<Forecast, Error> {
-        version::check()?;
-        let cluster = self.cluster()?;
+        // Each of these tools takes a core for a moment, and none waits for what another says.
+        let (kubectl, cluster, place) =
+            (version::ask(), self.ask_cluster(), self.kubectl.ask_place());
+        let live = self.ask_live();
+        let manifests = self.ask_whether_manifests_differ();
+        let (limits, given) = (Limits::ask(&self.kubectl), self.kubectl.ask_rights());
+        kubectl.answer()?;
+        let cluster = cluster.answer()?;
         let workload = &cluster.workloads[0];
         let reference = workload.reference();
         let (image, container) = (self.image()?, self.container(workload)?);
-        let mut found = vec![where_it_is(&self.kubectl, &reference)?];
+        let mut found = vec![where_it_is(&place.answer()?, &reference)];
         if container.image != image {
             let detail = format!("{}: {} → {image}", container.name, container.image);
             found.push(difference(&reference, "change", detail, Severity::Information));
@@ -50,15 +58,14 @@ impl Component<'_> {
         if let Rollout::GivenUp(why) = rollout::of(workload) {
             found.push(difference(&reference, "change", why, Severity::Blocking));
         }
-        let words = ["get", reference.as_str(), "--output=json"];
-        let live: Value = self.kubectl.json(&words)?;
+        let live = live.answer()?;
         let containers = live["spec"]["template"]["spec"]["containers"].as_array();
         let its = containers.into_iter().flatten().find(|its| its["name"] == *container.name);
         let its = its.unwrap_or(&Value::Null);
         found.extend(configuration::missing(self.operation, &self.kubectl, its)?);
-        found.extend(self.manifests_differ()?);
-        found.extend(Limits::look(&self.kubectl)?.findings(workload));
-        found.extend(self.missing_rights(workload.kind)?);
+        found.extend(manifests.map(Asked::answer).transpose()?.flatten());
+        found.extend(limits.answer()?.findings(workload));
+        found.extend(self.missing_rights(workload.kind, &given.answer()?)?);
         Ok(Forecast {
             differences: found,
             commands: self.commands_shown(&reference),
@@ -66,25 +73,27 @@ impl Component<'_> {
         })
     }
 
-    /// What applying the manifests would change, as the cluster itself sees it.
-    fn manifests_differ(&self) -> Result<Option<Difference>, Error> {
-        let Some(manifests) = &self.operation.settings.manifests else { return Ok(None) };
+    /// Asks what applying the manifests would change, as the cluster itself sees it; nothing if
+    /// there are none.
+    fn ask_whether_manifests_differ(&self) -> Option<Asked<'_, Option<Difference>>> {
+        let manifests = self.operation.settings.manifests.as_ref()?;
         let file = format!("--filename={manifests}");
         let words = ["diff", "--server-side", "--field-manager=vaultup", &file];
-        let finished = self.kubectl.command(words).attempt()?;
-        let is_conflict = finished.errors.contains("conflict");
-        if finished.exit == Exit::Status(DIFFERS) && !finished.output.is_empty() {
-            let plain = without_secrets(&finished.output);
-            return Ok(Some(difference(manifests, "change", plain, Severity::Information)));
-        }
-        if is_conflict && !self.operation.settings.take_over_fields {
-            let detail = finished.errors.trim().to_owned();
-            return Ok(Some(difference(manifests, "change", detail, Severity::Blocking)));
-        }
-        access::told(finished, "`kubectl diff`").map(|_| None)
+        Some(self.kubectl.command(words).ask(|finished| {
+            let is_conflict = finished.errors.contains("conflict");
+            if finished.exit == Exit::Status(DIFFERS) && !finished.output.is_empty() {
+                let plain = without_secrets(&finished.output);
+                return Ok(Some(difference(manifests, "change", plain, Severity::Information)));
+            }
+            if is_conflict && !self.operation.settings.take_over_fields {
+                let detail = finished.errors.trim().to_owned();
+                return Ok(Some(difference(manifests, "change", detail, Severity::Blocking)));
+            }
+            access::told(finished, "`kubectl diff`").map(|_| None)
+        }))
     }
 
-    fn missing_rights(&self, kind: Kind) -> Result<Option<Difference>, Error> {
+    fn missing_rights(&self, kind: Kind, given: &Listed) -> Result<Option<Difference>, Error> {
         let patched = match kind {
             Kind::Deployment => "deployments.apps",
             Kind::StatefulSet => "statefulsets.apps",
@@ -105,7 +114,7 @@ impl Component<'_> {
             // Names of keys are read, and the API has no right to names alone.
             needed.extend([("get", "configmaps"), ("get", "secrets")]);
         }
-        let missing = self.kubectl.missing(&needed)?;
+        let missing = self.kubectl.missing_beside(given, &needed)?;
         Ok((!missing.is_empty()).then(|| {
             let detail = rights::role(self.kubectl.namespace(), &missing);
             difference("rights", "add", detail, Severity::Blocking)
@@ -125,10 +134,8 @@ impl Component<'_> {
 }
 
 /// The cluster, context and namespace that everything will go to.
-pub(crate) fn where_it_is(kubectl: &Kubectl, reference: &str) -> Result<Difference, Error> {
-    let place = kubectl.place()?;
-    let detail = format!("in {place}");
-    Ok(difference(reference, "change", detail, Severity::Information))
+pub(crate) fn where_it_is(place: &Place, reference: &str) -> Difference {
+    difference(reference, "change", format!("in {place}"), Severity::Information)
 }
 
 /// A diff without the values of Secrets, whose objects are left out as a whole.

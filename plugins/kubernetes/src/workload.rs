@@ -7,6 +7,7 @@ use vaultup_kubectl::lease::Lease;
 use vaultup_kubectl::objects::Container;
 use vaultup_kubectl::{Cluster, Kind, Kubectl, Workload, copy, scale};
 use vaultup_sdk::clock::{Wait, wait_until};
+use vaultup_sdk::process::Asked;
 use vaultup_sdk::{Error, Operation};
 
 use crate::settings::Settings;
@@ -32,19 +33,33 @@ impl<'o> Component<'o> {
         Self { operation, kubectl: kubectl_of(operation) }
     }
 
+    /// Asks for the namespace, with the component's workload as its only one:
+    /// [`vaultup_sdk::Case::NotFound`] if there is no such workload.
+    pub(crate) fn ask_cluster(&self) -> Asked<'_, Cluster> {
+        let wanted = &self.operation.settings.workload;
+        Cluster::ask(&self.kubectl).and_then(move |cluster| {
+            let cluster = cluster.only(|its| its.reference() == *wanted);
+            if cluster.workloads.is_empty() {
+                let namespace = self.kubectl.namespace();
+                let message = format!("there is no {wanted} in namespace `{namespace}`");
+                return Err(Error::not_found(message));
+            }
+            Ok(cluster)
+        })
+    }
+
     /// The namespace, with the component's workload as its only one.
     ///
     /// # Errors
-    /// [`vaultup_sdk::Case::NotFound`] if there is no such workload.
+    /// As [`Component::ask_cluster`].
     pub(crate) fn cluster(&self) -> Result<Cluster, Error> {
-        let wanted = &self.operation.settings.workload;
-        let cluster = Cluster::look(&self.kubectl)?.only(|its| its.reference() == *wanted);
-        if cluster.workloads.is_empty() {
-            let namespace = self.kubectl.namespace();
-            let message = format!("there is no {wanted} in namespace `{namespace}`");
-            return Err(Error::not_found(message));
-        }
-        Ok(cluster)
+        self.ask_cluster().answer()
+    }
+
+    /// Asks for the workload as it is, with all of its fields.
+    pub(crate) fn ask_live(&self) -> Asked<'static, Value> {
+        let workload = self.operation.settings.workload.as_str();
+        self.kubectl.ask_json(&["get", workload, "--output=json"])
     }
 
     /// The workload's lock, which every machine sees.

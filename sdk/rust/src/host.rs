@@ -19,6 +19,8 @@ pub trait Host {
     type Root;
     /// What a command under way is; it has [`UnderWay`].
     type Running;
+    /// What a command is whose whole output is wanted; `finish` waits for it.
+    type Begun;
 
     /// `process.run`.
     ///
@@ -30,6 +32,11 @@ pub trait Host {
     /// # Errors
     /// As [`Host::run`].
     fn start(&self, command: &process::Command) -> Result<Self::Running, Error>;
+    /// `process.begin`.
+    ///
+    /// # Errors
+    /// As [`Host::run`].
+    fn begin(&self, command: &process::Command) -> Result<Self::Begun, Error>;
     /// `files.root.open`.
     ///
     /// # Errors
@@ -129,10 +136,10 @@ pub trait Files {
 }
 
 #[cfg(target_family = "wasm")]
-pub(crate) use component::{Root, Running, host};
+pub(crate) use component::{Begun, Root, Running, host};
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::{Root, Running, host};
+pub(crate) use crate::testing::{Begun, Root, Running, host};
 
 /// The imports of the contract.
 #[cfg(target_family = "wasm")]
@@ -145,6 +152,7 @@ mod component {
     pub(crate) struct Imports;
     pub(crate) struct Root(files::Root);
     pub(crate) struct Running(process::Running);
+    pub(crate) struct Begun(process::Begun);
 
     pub(crate) fn host() -> Imports {
         Imports
@@ -153,12 +161,16 @@ mod component {
     impl Host for Imports {
         type Root = Root;
         type Running = Running;
+        type Begun = Begun;
 
         fn run(&self, command: &process::Command) -> Result<process::Finished, Error> {
             Ok(process::run(command)?)
         }
         fn start(&self, command: &process::Command) -> Result<Running, Error> {
             Ok(Running(process::start(command)?))
+        }
+        fn begin(&self, command: &process::Command) -> Result<Begun, Error> {
+            Ok(Begun(process::begin(command)?))
         }
         fn open(&self, key: &str) -> Result<Root, Error> {
             Ok(Root(files::Root::open(key)?))
@@ -195,6 +207,15 @@ mod component {
         }
         fn pause(&self, milliseconds: u64) -> Result<(), Error> {
             Ok(clock::pause(milliseconds)?)
+        }
+    }
+
+    impl Begun {
+        pub(crate) fn ended(&self) -> Result<bool, Error> {
+            Ok(self.0.ended()?)
+        }
+        pub(crate) fn finish(&self) -> Result<process::Finished, Error> {
+            Ok(self.0.finish()?)
         }
     }
 

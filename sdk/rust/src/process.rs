@@ -32,6 +32,11 @@ pub use crate::bindings::imports::vaultup::plugin::process::{Exit, Finished, Lin
 use crate::host::*;
 use crate::{Error, clock};
 
+mod under_way;
+
+use under_way::failure;
+pub use under_way::{Asked, Running};
+
 /// The most lines of standard error that an error of a streamed command shows.
 const ERROR_LINES_SHOWN: usize = 20;
 
@@ -326,12 +331,33 @@ impl<What: Program> Command<What> {
         }
     }
 
+    /// Begins it, for `read` to make something of its end. Until that is waited for, other commands
+    /// can be begun: at most 16 are under way at once. How it ends is for `read` to judge, as with
+    /// [`Command::attempt`].
+    ///
+    /// ```
+    /// use vaultup_sdk::{Error, process};
+    ///
+    /// fn versions() -> Result<(String, String), Error> {
+    ///     let version = |tool| process::command(tool).argument("--version");
+    ///     let server = version("postgres").ask(|finished| Ok(finished.output));
+    ///     let client = version("psql").ask(|finished| Ok(finished.output));
+    ///     Ok((server.answer()?, client.answer()?))
+    /// }
+    /// ```
+    pub fn ask<'a, Answer: 'a>(
+        self,
+        read: impl FnOnce(Finished) -> Result<Answer, Error> + 'a,
+    ) -> Asked<'a, Answer> {
+        Asked::new(host().begin(&self.raw()), read)
+    }
+
     /// Starts it. What is dropped before its end is stopped by the host.
     ///
     /// # Errors
     /// If the host refuses it or it cannot be started.
     pub fn start(self) -> Result<Running, Error> {
-        Ok(Running { inner: host().start(&self.raw())? })
+        Ok(Running::new(host().start(&self.raw())?))
     }
 
     fn raw(&self) -> raw::Command {
@@ -346,51 +372,6 @@ impl<What: Program> Command<What> {
             output: self.output.clone(),
             deadline_ms: clock::whole_milliseconds(within),
         }
-    }
-}
-
-/// A command under way. Dropping it stops the command.
-pub struct Running {
-    inner: crate::host::Running,
-}
-
-impl Running {
-    /// Waits for the next line of either stream; `None` when both have ended.
-    ///
-    /// # Errors
-    /// If the host gave up on the command.
-    pub fn next_line(&self) -> Result<Option<Line>, Error> {
-        self.inner.next_line()
-    }
-
-    /// Whether it has ended, without waiting, so that a plugin can look at the platform meanwhile.
-    ///
-    /// # Errors
-    /// If the host gave up on the command.
-    pub fn has_ended(&self) -> Result<bool, Error> {
-        self.inner.ended()
-    }
-
-    /// Waits for the end. Lines that were not read are dropped.
-    ///
-    /// # Errors
-    /// If the host gave up on the command.
-    pub fn finish(&self) -> Result<Exit, Error> {
-        self.inner.finish()
-    }
-}
-
-impl Finished {
-    /// Whether it exited with 0.
-    #[must_use]
-    pub fn is_success(&self) -> bool {
-        self.exit == Exit::Status(0)
-    }
-
-    /// What it said, for an error: the end of standard error or, if that is empty, of its output.
-    #[must_use]
-    pub fn words(&self) -> &str {
-        if self.errors.trim().is_empty() { &self.output } else { &self.errors }
     }
 }
 
@@ -427,19 +408,6 @@ pub fn filled_in(text: &str, variables: &[(String, String)]) -> String {
     }
     filled.push_str(rest);
     filled
-}
-
-fn failure(name: &str, exit: Exit) -> Option<Error> {
-    match exit {
-        Exit::Status(0) => None,
-        Exit::Status(status) => Some(Error::failed(format!("{name} exited with status {status}"))),
-        Exit::Signal(signal) => {
-            Some(Error::failed(format!("{name} was killed by signal {signal}")))
-        }
-        Exit::Deadline => Some(Error::timed_out(format!("{name} did not end in time"))),
-        Exit::OutputLimit => Some(Error::failed(format!("{name} wrote more than is read"))),
-        Exit::Cancelled => Some(Error::cancelled()),
-    }
 }
 
 #[cfg(test)]

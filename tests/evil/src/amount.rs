@@ -20,6 +20,7 @@ pub(crate) fn take(settings: &Settings) -> Result<(), Error> {
     let amount = settings.amount;
     let text = || "x".repeat(usize::try_from(amount).unwrap_or(0));
     let seen = match of {
+        "begun" => begun(amount)?,
         "commands" => commands(amount)?,
         "entries" => Root::open("path")?.entries("")?.len().to_string(),
         "file" => wrote(&text())?,
@@ -64,6 +65,14 @@ fn commands(amount: u64) -> Result<String, Error> {
     let start = |_| process::command("sleep").argument("60").start();
     let started = (0..amount).map(start).collect::<Result<Vec<_>, _>>()?;
     Ok(started.len().to_string())
+}
+
+fn begun(amount: u64) -> Result<String, Error> {
+    let ask = |_| process::command("sleep").argument("60").ask(|_| Ok(()));
+    let asked: Vec<_> = (0..amount).map(ask).collect();
+    // What was refused has nothing to wait for; the others are dropped, and so stopped.
+    asked.iter().try_for_each(|asked| asked.has_ended().map(drop))?;
+    Ok(asked.len().to_string())
 }
 
 fn wrote(text: &str) -> Result<String, Error> {

@@ -6,7 +6,7 @@ use model::Exit;
 use runner::carry_out::begin;
 
 use crate::arguments::{Global, ProjectArguments};
-use crate::commands::run::to_its_end;
+use crate::commands::run::{explained, to_its_end};
 use crate::error::Fault;
 use crate::machinery::{block_on, gather, open, project};
 use crate::screen::run::Screen;
@@ -39,8 +39,8 @@ pub(crate) fn execute(
     block_on(async {
         let project = project(global, &arguments.project)?;
         let (mut platform, vault) = open(gather(Screen::new(shell))?, project, shell).await?;
-        platform.require_unlocked().await?;
-        let plan = platform.plan(&vault, &arguments.to, Intent::Rehearsal).await?;
+        let planned = platform.plan(&vault, &arguments.to, Intent::Rehearsal).await;
+        let plan = explained(&platform, planned).await?;
         to_its_end(begin(platform, vault, plan).await?).await
     })
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use engine::machine::{Ending, Machine};
-use engine::plan::Intent;
+use engine::plan::{Intent, Plan};
 use model::Exit;
 use runner::carry_out::{Carrier, begin};
+use runner::platform::Platform;
 use runner::prepare::read_plan;
 use runner::writer::require_free;
 
@@ -48,27 +49,33 @@ pub(crate) fn execute(
         let machinery = gather(Screen::new(shell))?;
         require_free(&machinery, &project.stack.name)?;
         let (mut platform, vault) = open(machinery, project, shell).await?;
-        platform.require_unlocked().await?;
-        let plan = match (&arguments.plan, &arguments.to) {
+        let planned = match (&arguments.plan, &arguments.to) {
             (Some(path), _) => {
                 let plan = read_plan(path)?;
-                platform.still_fits(&vault, &plan).await?;
-                plan
+                platform.still_fits(&vault, &plan).await.map(|()| plan)
             }
             (None, to) => {
                 let to = to.as_deref().unwrap_or_default();
-                match platform.plan(&vault, to, Intent::Upgrade).await {
-                    Ok(plan) => plan,
-                    Err(obstacle) => {
-                        // Somebody may have begun meanwhile: that explains what was seen.
-                        platform.require_unlocked().await?;
-                        return Err(obstacle.into());
-                    }
-                }
+                platform.plan(&vault, to, Intent::Upgrade).await
             }
         };
+        let plan = explained(&platform, planned).await?;
         to_its_end(begin(platform, vault, plan).await?).await
     })
+}
+
+/// A plan, or why there is none: if somebody is at work, that explains what was seen.
+///
+/// # Errors
+/// [`runner::Error::LockedElsewhere`] naming the holder; what hinders the plan.
+pub(crate) async fn explained(
+    platform: &Platform,
+    planned: Result<Plan, runner::Error>,
+) -> Result<Plan, Fault> {
+    if planned.is_err() {
+        platform.require_unlocked().await?;
+    }
+    Ok(planned?)
 }
 
 /// Carries a run to its end, and says how the process exits.

@@ -9,7 +9,7 @@ use vault::Vault;
 
 use super::{Trouble, Worker, error_of};
 use crate::error::{Error, failures};
-use crate::health::Patience;
+use crate::health::illness;
 use crate::operation::Releases;
 use crate::platform::Platform;
 
@@ -73,21 +73,14 @@ impl Platform {
 
     /// Everything healthy before (R13): an upgrade of something ill cannot be judged afterwards.
     async fn health_before(&self, plan: &Plan) -> Result<Vec<Preflight>, Error> {
+        let (session, version) = (self.looking(), Some(plan.from.as_str()));
         let mut preflights = Vec::new();
         for name in plan.components() {
-            let version = Some(plan.from.as_str());
-            let healthy = self
-                .healthy(name, &Target::Live, version, Releases::default(), Patience::Once)
-                .await;
-            let fault = match healthy {
-                Ok(_) => None,
-                Err(Trouble::Failed(failure)) if failure.causes.is_empty() => Some(failure.message),
-                Err(Trouble::Failed(failure)) => Some(failure.causes.join("; ")),
-                Err(fatal) => return Err(error_of(fatal)),
-            };
+            let looked = self.look(&session, name, &Target::Live, version, Releases::default());
+            let seen = looked.await.map_err(error_of)?;
             preflights.push(Preflight {
                 name: format!("health of {name}"),
-                fault,
+                fault: illness(name, version, &seen).map(|failure| failure.causes.join("; ")),
                 detail: format!("well at release {}", plan.from),
             });
         }

@@ -6,7 +6,6 @@ use model::Name;
 
 use super::{Trouble, Worker};
 use crate::error::failures;
-use crate::health::Patience;
 use crate::operation::Releases;
 
 impl Worker {
@@ -18,9 +17,8 @@ impl Worker {
         version: Option<&str>,
     ) -> Result<Answer, Trouble> {
         let releases = Releases { version, ..self.releases() };
-        let patience = Patience::For(effect.step.within);
-        let target = &effect.step.target;
-        self.platform.healthy(name, target, version, releases, patience).await.map(Answer::Measured)
+        let (target, within) = (&effect.step.target, effect.step.within);
+        self.platform.healthy(name, target, version, releases, within).await.map(Answer::Measured)
     }
 
     /// Runs a component's checks from end to end, once. `${release.version}` in them is the version
@@ -31,7 +29,10 @@ impl Worker {
         let checks = its.map(|its| its.smoke_on(target)).unwrap_or_default();
         let running = match checks.is_empty() {
             true => None,
-            false => self.platform.running(name, target, self.releases()).await?.version,
+            false => {
+                let session = self.platform.quiet();
+                self.platform.running(&session, name, target, self.releases()).await?.version
+            }
         };
         let releases = Releases { version: running.as_deref(), ..self.releases() };
         let variables = self.platform.variables(target, releases);

@@ -3,12 +3,14 @@
 //! Threats: a flag that the manifest does not name; a text that turns a reading command into a
 //! change; another program of the tool's name; a variable that decides which code runs; a secret
 //! in an argument list; a command that outlives its call. [`crate::command`] decides what may run
-//! and how; this file starts it and takes its output.
+//! and how; this file starts it and takes its output, or takes what another call of the same look
+//! was answered ([`crate::look`]).
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use system::process::{Exit, Finished, Origin, Output, Running};
+use tokio::task::JoinHandle;
 use wasmtime::component::Resource;
 
 use crate::artifacts::ArtifactSink;
@@ -17,13 +19,33 @@ use crate::bindings::host::vaultup::plugin::types::Error as PluginError;
 use crate::command::{Prepared, prepare};
 use crate::limits::COMMANDS_AT_ONCE_MAX;
 use crate::session::CommandEnd;
-use crate::state::{Facts, Granting, State, denied, told};
+use crate::state::{Denial, Facts, Granting, State, denied, told};
 
 /// A command under way. Dropping it kills its process group.
 #[expect(unreachable_pub, reason = "the generated bindings name it publicly")]
 pub struct RunningCommand {
     running: Option<Running>,
     watch: Watch,
+}
+
+/// A command whose whole output is wanted. Dropping it kills its process group, or leaves it to
+/// the others of the look that wait for it.
+#[expect(unreachable_pub, reason = "the generated bindings name it publicly")]
+pub struct BegunCommand(Begun);
+
+enum Begun {
+    Own(RunningCommand),
+    OfLook(Shared),
+    Over,
+}
+
+/// The wait for an answer that a look gives to several.
+struct Shared(JoinHandle<Granting<wit::Finished>>);
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What is needed to end a command well.
@@ -41,23 +63,33 @@ struct Watch {
 
 impl wit::Host for State {
     async fn start(&mut self, command: wit::Command) -> Granting<Resource<RunningCommand>> {
-        let command = self.begin(command, Output::Lines).await?;
+        let prepared = self.prepared(command, Output::Lines).await?;
+        let command = RunningCommand::start(Arc::clone(&self.facts), self.commands, prepared)?;
+        Ok(self.table.push(command)?)
+    }
+
+    async fn begin(&mut self, command: wit::Command) -> Granting<Resource<BegunCommand>> {
+        let command = self.begun(command).await?;
         Ok(self.table.push(command)?)
     }
 
     async fn run(&mut self, command: wit::Command) -> Granting<wit::Finished> {
-        let mut command = self.begin(command, Output::Text).await?;
-        let finished = command.finished().await?;
-        let redactor = &self.facts.session.redactor;
-        Ok(wit::Finished {
-            exit: exit(finished.exit),
-            output: redactor.redact(&finished.output).into_owned(),
-            errors: redactor.fragment(&finished.errors_tail).into_owned(),
-            bytes: match command.watch.reads_artifact {
-                true => finished.bytes_in,
-                false => finished.bytes_out,
-            },
-        })
+        self.begun(command).await?.finished().await
+    }
+}
+
+impl wit::HostBegun for State {
+    async fn ended(&mut self, command: Resource<BegunCommand>) -> Granting<bool> {
+        Ok(self.table.get_mut(&command)?.has_ended())
+    }
+
+    async fn finish(&mut self, command: Resource<BegunCommand>) -> Granting<wit::Finished> {
+        self.table.get_mut(&command)?.finished().await
+    }
+
+    async fn drop(&mut self, command: Resource<BegunCommand>) -> wasmtime::Result<()> {
+        self.table.delete(command)?;
+        Ok(())
     }
 }
 
@@ -90,7 +122,7 @@ impl wit::HostRunning for State {
 
     async fn ended(&mut self, command: Resource<RunningCommand>) -> Granting<bool> {
         let command = self.table.get_mut(&command)?;
-        Ok(command.running.as_ref().is_none_or(Running::has_ended))
+        Ok(command.has_ended())
     }
 
     async fn finish(&mut self, command: Resource<RunningCommand>) -> Granting<wit::Exit> {
@@ -105,27 +137,64 @@ impl wit::HostRunning for State {
 }
 
 impl State {
-    async fn begin(&mut self, command: wit::Command, lines: Output) -> Granting<RunningCommand> {
-        let facts = Arc::clone(&self.facts);
-        let at_once = self.table.iter_mut().filter(|entry| entry.is::<RunningCommand>()).count();
+    async fn prepared(&mut self, command: wit::Command, lines: Output) -> Granting<Prepared> {
+        let entries = self.table.iter_mut();
+        let at_once = entries
+            .filter(|entry| entry.is::<RunningCommand>() || entry.is::<BegunCommand>())
+            .count();
         if at_once >= COMMANDS_AT_ONCE_MAX {
             return Err(denied(format!(
                 "{COMMANDS_AT_ONCE_MAX} commands run already, and no more may at once"
             )));
         }
-        if facts.is_cancelled() {
-            return Err(crate::state::Denial::Told(PluginError::Cancelled));
+        if self.facts.is_cancelled() {
+            return Err(Denial::Told(PluginError::Cancelled));
         }
         self.commands += 1;
-        let prepared = prepare(&facts, command, lines).await?;
-        RunningCommand::start(facts, self.commands, prepared)
+        prepare(&self.facts, command, lines).await
+    }
+
+    async fn begun(&mut self, command: wit::Command) -> Granting<BegunCommand> {
+        let prepared = self.prepared(command, Output::Text).await?;
+        let (facts, number) = (Arc::clone(&self.facts), self.commands);
+        let look = facts.session.look.clone();
+        let Some((look, question)) = look.zip(prepared.question()) else {
+            let running = RunningCommand::start(facts, number, prepared)?;
+            return Ok(BegunCommand(Begun::Own(running)));
+        };
+        let asked = tokio::spawn(async move {
+            let ask = async { RunningCommand::start(facts, number, prepared)?.gathered().await };
+            look.answer(question, ask).await
+        });
+        Ok(BegunCommand(Begun::OfLook(Shared(asked))))
+    }
+}
+
+impl BegunCommand {
+    fn has_ended(&self) -> bool {
+        match &self.0 {
+            Begun::Own(command) => command.has_ended(),
+            Begun::OfLook(shared) => shared.0.is_finished(),
+            Begun::Over => true,
+        }
+    }
+
+    async fn finished(&mut self) -> Granting<wit::Finished> {
+        match std::mem::replace(&mut self.0, Begun::Over) {
+            Begun::Own(running) => running.gathered().await,
+            Begun::OfLook(mut shared) => match (&mut shared.0).await {
+                Ok(finished) => finished,
+                Err(panic) => Err(Denial::Ends(wasmtime::Error::new(panic))),
+            },
+            Begun::Over => Err(waited_for_already()),
+        }
     }
 }
 
 impl RunningCommand {
     /// The last look at whether it may run is here, right before it does.
     fn start(facts: Arc<Facts>, number: u32, prepared: Prepared) -> Granting<Self> {
-        let Prepared { command, mut start, sink, secret_files, reads_artifact } = prepared;
+        let Prepared { command, mut start, sink, secret_files, reads_artifact, .. } = prepared;
         start.number = number;
         facts.permit(start.class)?;
         facts.session.observer.command_starting(&start).map_err(denied)?;
@@ -150,11 +219,28 @@ impl RunningCommand {
         }
     }
 
+    fn has_ended(&self) -> bool {
+        self.running.as_ref().is_none_or(Running::has_ended)
+    }
+
+    /// Waits for the end, and gives what it wrote as the guest may see it.
+    async fn gathered(mut self) -> Granting<wit::Finished> {
+        let finished = self.finished().await?;
+        let redactor = &self.watch.facts.session.redactor;
+        Ok(wit::Finished {
+            exit: exit(finished.exit),
+            output: redactor.redact(&finished.output).into_owned(),
+            errors: redactor.fragment(&finished.errors_tail).into_owned(),
+            bytes: match self.watch.reads_artifact {
+                true => finished.bytes_in,
+                false => finished.bytes_out,
+            },
+        })
+    }
+
     /// Waits for the end, and makes the artifact that it wrote.
     async fn finished(&mut self) -> Granting<Finished> {
-        let Some(running) = self.running.take() else {
-            return Err(told(PluginError::NotFound, "this command was waited for already"));
-        };
+        let running = self.running.take().ok_or_else(waited_for_already)?;
         let canceller = running.canceller();
         let facts = Arc::clone(&self.watch.facts);
         let mut finish = std::pin::pin!(running.finish());
@@ -212,6 +298,10 @@ impl Drop for Watch {
             self.report("was stopped because nobody waited for it".to_owned());
         }
     }
+}
+
+fn waited_for_already() -> Denial {
+    told(PluginError::NotFound, "this command was waited for already")
 }
 
 fn exit(exit: Exit) -> wit::Exit {

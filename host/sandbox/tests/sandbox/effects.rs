@@ -11,6 +11,7 @@ use sandbox::{Artifacts, BackupRead, BackupTaken, FileAct, Mode};
 use tempfile::TempDir;
 use vault::{BackupSet, DatastoreRecord, Keys, Purpose, SetHeader, SetId, SetWriter, Vault};
 
+use crate::limits;
 use crate::support::{Place, evil};
 
 /// A vault of its own.
@@ -191,6 +192,24 @@ async fn assert_nothing_changes(place: &Place, reason: &str) {
     assert_eq!(said.platform.matches(reason).count(), 6, "{}", said.platform);
     assert!(!place.at("evil").exists() && !place.at("granted/evil").exists());
     assert!(place.at("granted/kept/inside").exists());
+}
+
+#[tokio::test]
+async fn calls_of_one_look_share_what_reading_commands_answer_and_nothing_else() {
+    let mut place = Place::changing();
+    let started = |place: &Place| place.listener.started.lock().unwrap().len();
+    limits::take(&place, "variables", 1).await;
+    limits::take(&place, "variables", 1).await;
+    assert_eq!(started(&place), 2, "without a look each call runs its own");
+    place.session.look = Some(Arc::default());
+    limits::take(&place, "variables", 1).await;
+    limits::take(&place, "variables", 1).await;
+    assert_eq!(started(&place), 3);
+    limits::take(&place, "variables", 2).await;
+    assert_eq!(started(&place), 4, "another environment is another question");
+    limits::take(&place, "input", 1).await;
+    limits::take(&place, "input", 1).await;
+    assert_eq!(started(&place), 6, "a change is never shared");
 }
 
 #[tokio::test]

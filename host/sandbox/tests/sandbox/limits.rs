@@ -22,7 +22,7 @@ use crate::effects::Backups;
 use crate::support::{Place, evil};
 
 /// Asks the plugin to take an amount of something, in a function that may change something.
-async fn take(place: &Place, of: &str, amount: u64) -> CallError {
+pub(crate) async fn take(place: &Place, of: &str, amount: u64) -> CallError {
     let mut operation = place.operation("amount");
     operation.settings["of"] = json!(of);
     operation.settings["amount"] = json!(amount);
@@ -53,6 +53,8 @@ async fn assert_denied(of: &str, amount: u64) {
 async fn as_many_commands_run_at_once_as_are_allowed_and_not_one_more() {
     assert_given("commands", COMMANDS_AT_ONCE_MAX as u64, "16").await;
     assert_denied("commands", COMMANDS_AT_ONCE_MAX as u64 + 1).await;
+    assert_given("begun", COMMANDS_AT_ONCE_MAX as u64, "16").await;
+    assert_denied("begun", COMMANDS_AT_ONCE_MAX as u64 + 1).await;
 }
 
 #[tokio::test]

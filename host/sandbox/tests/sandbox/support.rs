@@ -192,6 +192,7 @@ impl Place {
             artifacts: Artifacts::None,
             observer: listener.clone(),
             cancel: cancelled,
+            look: None,
             inside: Arc::new(|name: Name| {
                 let message = format!("there is no component `{name}`");
                 let said = Said { message, platform: String::new() };

@@ -28,7 +28,7 @@ use crate::workspace::Workspace;
 /// Upgrades of each side.
 const UPGRADES: usize = 5;
 /// Returns of each side: each waits for an upgrade to fail.
-const RETURNS: usize = 3;
+const RETURNS: usize = 5;
 /// What an upgrade under vaultup may cost in proportion to bare helm; what is above is compared
 /// with the goal in seconds.
 const UPGRADE_RATIO: f64 = 1.02;

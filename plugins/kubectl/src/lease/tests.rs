@@ -140,14 +140,21 @@ fn merge(into: &mut Value, patch: &Value) {
 fn stepped(mut lease: Value, steps: &Value) -> Result<Value, &'static str> {
     for step in steps.as_array().unwrap() {
         let path = step["path"].as_str().unwrap();
-        let key = path.strip_prefix("/spec/").unwrap();
+        let (above, key) = path.rsplit_once('/').unwrap();
+        let key = key.replace("~1", "/");
+        let fields = lease.pointer(above).unwrap().as_object().unwrap();
         match step["op"].as_str().unwrap() {
             "test" if lease.pointer(path) != Some(&step["value"]) => {
                 return Err("The request is invalid: the server rejected our request");
             }
             "test" => {}
-            "remove" => drop(lease["spec"].as_object_mut().unwrap().remove(key)),
-            _ => lease["spec"][key] = step["value"].clone(),
+            "remove" if !fields.contains_key(&key) => {
+                return Err("The request is invalid: the server rejected our request");
+            }
+            "remove" => {
+                drop(lease.pointer_mut(above).unwrap().as_object_mut().unwrap().remove(&key));
+            }
+            _ => lease.pointer_mut(above).unwrap()[&key] = step["value"].clone(),
         }
     }
     Ok(lease)
@@ -210,6 +217,17 @@ fn a_lock_that_is_renewed_is_kept_and_one_that_is_released_is_free_with_its_epoc
     assert_eq!((free.holder, free.epoch, free.seconds_left), (None, 1, 0));
     let next = world.acquire("shop.run2");
     assert_eq!((next.epoch, next.before.as_deref()), (2, Some("shop.run1")));
+}
+
+#[test]
+fn a_lock_that_somebody_has_changed_by_hand_is_released_too() {
+    let world = World::new();
+    world.acquire("shop.run1");
+    let mut lease = world.server.lease.borrow().clone().unwrap();
+    lease["metadata"]["annotations"].as_object_mut().unwrap().remove("vaultup.dev/owner");
+    world.server.put(lease);
+    world.lease().release("shop.run1", 1).unwrap();
+    assert_eq!(world.lease().state().unwrap().holder, None);
 }
 
 #[test]

@@ -45,8 +45,10 @@ use crate::{Error, clock};
 pub type Root = Box<dyn Files>;
 /// A command under way of a stand-in's.
 pub type Running = Box<dyn UnderWay>;
+/// A command of a stand-in's whose whole output is wanted: it has ended when it is begun.
+pub struct Begun(process::Finished);
 /// Whatever stands in for the host.
-pub type StandIn = Rc<dyn Host<Root = Root, Running = Running>>;
+pub type StandIn = Rc<dyn Host<Root = Root, Running = Running, Begun = Begun>>;
 
 /// How long an operation of a test has.
 const OPERATION: Duration = Duration::from_secs(60);
@@ -237,6 +239,18 @@ impl Machine {
     }
 }
 
+impl Begun {
+    #[expect(clippy::unnecessary_wraps, reason = "as the contract has it")]
+    pub(crate) fn ended(&self) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as the contract has it")]
+    pub(crate) fn finish(&self) -> Result<process::Finished, Error> {
+        Ok(self.0.clone())
+    }
+}
+
 /// A machine that answers the calls of its thread.
 pub struct Installed {
     machine: Machine,
@@ -260,6 +274,7 @@ impl Drop for Installed {
 impl Host for Machine {
     type Root = Root;
     type Running = Running;
+    type Begun = Begun;
 
     fn run(&self, command: &process::Command) -> Result<process::Finished, Error> {
         Ok(self.carry_out(command)?.finished(command))
@@ -267,6 +282,10 @@ impl Host for Machine {
 
     fn start(&self, command: &process::Command) -> Result<Running, Error> {
         Ok(Box::new(self.carry_out(command)?.under_way()))
+    }
+
+    fn begin(&self, command: &process::Command) -> Result<Begun, Error> {
+        Ok(Begun(self.run(command)?))
     }
 
     fn open(&self, key: &str) -> Result<Root, Error> {
