@@ -110,8 +110,8 @@ impl Platform {
         self.reading(Arc::new(Unheard))
     }
 
-    /// As [`Platform::quiet`], for several calls about one moment: what commands that read answer is
-    /// shared among them.
+    /// As [`Platform::quiet`], for several calls about one moment: they share what commands that
+    /// only read answer.
     #[must_use]
     pub fn looking(&self) -> Session {
         Session { look: Some(Arc::default()), ..self.quiet() }

@@ -8,8 +8,8 @@
 //!   the workspace's only `unsafe` block
 //! - [`Plugin`] has a method for every function of the contract; `call` runs it in an instance of
 //!   its own and watches it; `ticker` is the clock of that watch; [`limits`] are all the numbers
-//! - [`Session`] says what a call may do and who is told; `imports` decide by it; [`Look`] lets calls
-//!   about the same moment share what their commands answer
+//! - [`Session`] says what a call may do and who is told; `imports` decide by it; [`Look`] lets
+//!   calls about the same moment share what their commands answer
 //! - `convert` and `bindings` stand between the generated types and the host's
 //!
 //! It reads and writes its cache directory, and touches the world only through [`system`] and

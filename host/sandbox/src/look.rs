@@ -1,4 +1,4 @@
-//! One look at a platform: what reading commands answer is told to everybody who asks at that moment.
+//! One look at a platform: what reading commands answer is told to all who ask at that moment.
 //!
 //! A survey asks several functions of several plugins about the same moment, and they ask the tools
 //! the same things. One answer for all of them makes a survey one picture, and a tool that takes a
@@ -7,8 +7,8 @@
 //! Invariants:
 //! - Whoever asks was permitted the command as if it ran for nobody else.
 //! - Only a command that reads, takes nothing secret and ended by itself is answered for others.
-//! - What is kept is bounded by [`LOOK_ANSWERS_MAX`] and [`LOOK_BYTES_MAX`]; commands beyond are run
-//!   for whoever asks.
+//! - What is kept is bounded by [`LOOK_ANSWERS_MAX`] and [`LOOK_BYTES_MAX`]; commands beyond are
+//!   run for whoever asks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
