@@ -36,7 +36,6 @@ impl Copy<'_> {
     /// Makes it anew; what an interrupted call left is removed first.
     pub(crate) fn made(&self) -> Result<(), Error> {
         Facts::of(self.connection, self.connection.maintenance())?.require_major(self.state)?;
-        self.removed()?;
         let properties = self.state.properties.to_string();
         let variables = [("new", self.database), ("properties", properties.as_str())];
         self.connection.change("create", &variables)?;
