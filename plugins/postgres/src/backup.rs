@@ -1,5 +1,6 @@
 //! The interface `backup`.
 
+use serde::Deserialize;
 use serde_json::Value;
 use vaultup_sdk::backup::{Change, Consistency, Cost, Level, Proof, Taken};
 use vaultup_sdk::files::Root;
@@ -122,6 +123,13 @@ struct Moment {
     process: u32,
 }
 
+/// What the server says of the process that held a moment.
+#[derive(Deserialize)]
+struct Released {
+    /// Whether it was told to end.
+    ends: bool,
+}
+
 impl Moment {
     fn open(command: Command<Arguments>) -> Result<Self, Error> {
         let session = command.start()?;
@@ -136,8 +144,12 @@ impl Moment {
     /// Ends it on the server too, which notices only later that nobody listens any more.
     fn release(self, connection: Connection<'_>, database: &str) -> Result<(), Error> {
         let process = self.process.to_string();
-        connection.ask::<Value>(database, "release", &[("process", &process)])?;
-        drop(self.session);
+        let told: Vec<Released> = connection.ask(database, "release", &[("process", &process)])?;
+        if told.iter().any(|its| its.ends) {
+            // `psql` ends when its server process has let go of the moment. The server could wait
+            // for that as well, but looks only every 100 ms.
+            self.session.finish()?;
+        }
         Ok(())
     }
 
