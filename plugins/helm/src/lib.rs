@@ -22,7 +22,10 @@
 //! | `objects` | under `rehearsal.settings`: file or directory that a copy's namespace gets first |
 //!
 //! A release file may say, under `[components.NAME]`, `chart`, `chart-version`, `values`, `set` and
-//! `set-string`; its values come after those of the settings. Paths begin at the stack file.
+//! `set-string`; its values come after those of the settings. Paths begin at the stack file. It may
+//! also say `requires`, variables of which each must be configured for some container of the chart
+//! before it is deployed; a file of variables (`.env.example`) that its `config` names adds those
+//! that have no default.
 //!
 //! # A lock that every machine sees
 //! A run holds the Lease `vaultup-helm-<release>` in the release's namespace: see

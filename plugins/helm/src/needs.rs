@@ -60,12 +60,17 @@ pub(crate) fn missing<'o>(
     kubectl: &Kubectl,
     given: &Listed,
     objects: impl Iterator<Item = &'o Value>,
+    reads_keys: bool,
 ) -> Result<Option<Difference>, Error> {
     let kinds: BTreeSet<&str> = objects.filter_map(|its| its["kind"].as_str()).collect();
     let of_kinds = RESOURCES.iter().filter(|(kind, _)| kinds.contains(kind));
     let of_kinds = of_kinds.flat_map(|(_, resource)| VERBS.map(|verb| (verb, *resource)));
     let mut needed = ALWAYS.to_vec();
     needed.extend(of_kinds.filter(|right| !ALWAYS.contains(right)));
+    if reads_keys && !kinds.contains("ConfigMap") {
+        // Names of keys are read, and the API has no right to names alone.
+        needed.push(("get", "configmaps"));
+    }
     let missing = kubectl.missing_beside(given, &needed)?;
     let detail = role(kubectl.namespace(), &missing);
     let (object, act) = ("rights".to_owned(), "add".to_owned());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use vaultup_kubectl::access::read_json;
-use vaultup_kubectl::{Cluster, Kind, Limits, fields, manifest, version};
+use vaultup_kubectl::{Cluster, Kind, Limits, fields, manifest, required, version};
 use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::Asked;
@@ -13,6 +13,7 @@ use vaultup_sdk::process::Asked;
 use crate::history::History;
 use crate::needs;
 use crate::release::{Release, Source};
+use crate::settings::Entry;
 use crate::settle::Pending;
 
 /// The most changed fields of one object that are shown.
@@ -70,8 +71,10 @@ impl Release<'_> {
         differences.extend(rendered.hooks.iter().map(hook));
         differences.extend(self.definitions_left(&definitions.answer()?)?);
         differences.extend(circumstances(&rendered, &limits.answer()?, &cluster.answer()?));
-        let objects = rendered.objects.iter().chain(&rendered.hook_objects);
-        differences.extend(needs::missing(&self.kubectl, &rights.answer()?, objects)?);
+        let Entry { requires, .. } = self.operation.next()?.entry()?;
+        differences.extend(self.missing_variables(&requires, &rendered)?);
+        let (given, reads) = (rights.answer()?, !requires.is_empty());
+        differences.extend(needs::missing(&self.kubectl, &given, rendered.all(), reads)?);
         Ok(Forecast { differences, commands, seconds: None })
     }
 
@@ -168,12 +171,34 @@ impl Release<'_> {
         Ok(found)
     }
 
+    /// Variables that the release requires and that no container of the chart gets (R8). What the
+    /// chart itself brings need not be in the cluster yet.
+    fn missing_variables(
+        &self,
+        requires: &[String],
+        rendered: &Rendered,
+    ) -> Result<Option<Difference>, Error> {
+        let containers = rendered.all().flat_map(required::containers);
+        required::missing(requires, containers, |source| {
+            let brought = |object| required::keys_brought(object, source);
+            match rendered.all().find_map(brought) {
+                Some(keys) => Ok(keys),
+                None => required::keys_of(&self.kubectl, source),
+            }
+        })
+    }
+
     fn command_shown(&self, source: &Source) -> Vec<String> {
         self.helm(self.upgrade_words(source, &["--wait"])).shown()
     }
 }
 
 impl Rendered {
+    /// The objects, those of hooks too.
+    fn all(&self) -> impl Iterator<Item = &Value> {
+        self.objects.iter().chain(&self.hook_objects)
+    }
+
     fn of(seen: &Value) -> Result<Self, Error> {
         let Some(yaml) = seen["manifest"].as_str() else {
             return Err(Error::corrupt("`helm upgrade --dry-run` renders no manifest"));

@@ -71,6 +71,8 @@ pub(crate) struct Entry {
     pub(crate) set: Vec<String>,
     /// Values that are texts, after those of the settings.
     pub(crate) set_string: Vec<String>,
+    /// Variables that must be configured before the release is deployed.
+    pub(crate) requires: Vec<String>,
 }
 
 impl Settings {

@@ -261,6 +261,37 @@ fn values_that_only_the_running_release_has_stop_the_plan() {
 }
 
 #[test]
+fn what_a_release_requires_and_no_container_of_the_chart_gets_stops_the_plan_r8() {
+    const KEYS: &str = "kind: Secret\nmetadata: {name: brought}\nstringData: {SIGNING_KEY: x}\n";
+    const CONTAINERS: &str = "kind: Deployment\nmetadata: {name: shop}\n\
+        spec: {template: {spec: {containers: [{env: [{name: PORT, value: '1'}], envFrom: [\
+        {secretRef: {name: brought}}, {configMapRef: {name: there}}]}]}}}\n";
+    let world = World::new("v4.1.4");
+    let known = Rc::clone(&world.history);
+    world.machine.answer("helm", move |call| match call.to_string().contains("--dry-run") {
+        true => {
+            let manifest = format!("{KEYS}---\n{CONTAINERS}");
+            Reply::output(json!({"manifest": manifest, "hooks": [], "config": {}}).to_string())
+        }
+        false => answer_as_helm("v4.1.4", call, &known),
+    });
+    world.machine.answer("kubectl", |call| match call.arguments[1].as_str() {
+        "configmap/there" => Reply::output("LOG_LEVEL\n"),
+        _ => answer_as_kubectl(call),
+    });
+    let mut operation = world.operation();
+    let mut required = |names: &[&str]| {
+        operation.next.as_mut().unwrap().entry = json!({"requires": names}).to_string();
+        let found = HelmPlugin::preview(&operation).unwrap().differences;
+        found.into_iter().find(|its| its.object == "configuration")
+    };
+    let found = required(&["PORT", "SIGNING_KEY", "LOG_LEVEL", "TOKEN"]).unwrap();
+    assert_eq!(found.severity, Severity::Blocking);
+    assert!(found.detail.contains("requires TOKEN, and"), "{}", found.detail);
+    assert_eq!(required(&["PORT", "SIGNING_KEY", "LOG_LEVEL"]), None);
+}
+
+#[test]
 fn a_chart_of_another_version_is_refused_with_both_named() {
     let world = World::new("v4.1.4");
     let known = Rc::clone(&world.history);

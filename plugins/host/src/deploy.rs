@@ -9,7 +9,7 @@ use crate::HostPlugin;
 use crate::link::Link;
 use crate::seen::{Seen, common};
 use crate::service::Service;
-use crate::settings::Settings;
+use crate::settings::{Entry, Settings};
 use crate::twin;
 
 impl Deploy for HostPlugin {
@@ -58,6 +58,7 @@ impl Deploy for HostPlugin {
         let service = Service::open(operation)?;
         let version = &operation.next()?.version;
         let mut differences = service.missing_release(version)?;
+        differences.extend(missing_variables(operation)?);
         let mut commands = service.prefetch_shown(version)?;
         for instance in &service.instances {
             let seen = service.see(instance)?;
@@ -260,6 +261,23 @@ impl Service<'_> {
         let detail = detail.to_owned();
         Ok(vec![Difference { object, act: "add".to_owned(), detail, severity }])
     }
+}
+
+/// A finding on variables that the next release requires and that no command is given (R8). A
+/// program can have them from a file of its own, which nobody but it knows.
+fn missing_variables(operation: &Operation<Settings>) -> Result<Option<Difference>, Error> {
+    let Entry { requires } = operation.next()?.entry()?;
+    let given = &operation.settings.environment;
+    let missing: Vec<&str> =
+        requires.iter().filter(|name| !given.contains_key(*name)).map(String::as_str).collect();
+    let detail = format!(
+        "the release requires {}, and `environment` has it not: see that the program gets it from \
+         elsewhere, or set it there",
+        missing.join(", ")
+    );
+    let (object, act) = ("configuration".to_owned(), "add".to_owned());
+    let found = Difference { object, act, detail, severity: Severity::Warning };
+    Ok((!missing.is_empty()).then_some(found))
 }
 
 fn instance(seen: &Seen) -> Instance {

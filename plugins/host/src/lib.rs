@@ -33,7 +33,9 @@
 //! also `${artifact}`, as the release says it. With `links`, an instance's link is written such as
 //! `/srv/shop/links/${instance}`. A release's `migrate.command` runs in its release directory and
 //! knows `${release}`, `${release-directory}`, `${datastore}` and `${data}`: it should take the
-//! path of what it migrates from `${data}`, which is another one in a rehearsal.
+//! path of what it migrates from `${data}`, which is another one in a rehearsal. What a release
+//! `requires` (or the file of variables that its `config` names) and `environment` does not have is
+//! told in the plan, and stops nothing: a program may read files of its own.
 //!
 //! A command is an argument list, never a shell's. What a `start` leaves running gets no pipe.
 //!

@@ -49,6 +49,14 @@ pub struct Settings {
     pub environment: BTreeMap<String, TextOrSecret>,
 }
 
+/// What a release file says of a component, besides what `migrate` says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Entry {
+    /// Variables that must be configured before the release is deployed.
+    pub(crate) requires: Vec<String>,
+}
+
 /// The instances, as they are written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]

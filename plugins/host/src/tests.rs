@@ -253,6 +253,19 @@ fn the_way_back_is_the_directory_that_is_in_place() {
 }
 
 #[test]
+fn what_a_release_requires_and_no_command_is_given_is_told_r8() {
+    let world = World::new(&["main"]);
+    let mut operation = world.operation();
+    operation.next.as_mut().unwrap().entry = r#"{"requires": ["TOKEN", "PORT"]}"#.to_owned();
+    let text = serde_json::from_value(serde_json::json!("8080")).unwrap();
+    operation.settings.environment.insert("PORT".to_owned(), text);
+    let preview = HostPlugin::preview(&operation).unwrap();
+    let told = preview.differences.iter().find(|its| its.object == "configuration").unwrap();
+    assert_eq!(told.severity, Severity::Warning);
+    assert!(told.detail.contains("requires TOKEN, and"), "{}", told.detail);
+}
+
+#[test]
 fn a_plan_shows_each_link_and_each_command() {
     let world = World::new(&["main"]);
     let preview = HostPlugin::preview(&world.operation()).unwrap();

@@ -12,6 +12,7 @@
 //! - [`lease`]: the lock of a release or workload, which every machine sees
 //! - [`moment`]: moments as the cluster writes them (pure)
 //! - [`manifest`]: the objects of a YAML text
+//! - [`required`]: variables that a release requires, and where they are configured
 //! - [`rights`]: rights that are missing, and the Role that would give them
 //! - [`limits`]: autoscalers and disruption budgets
 //! - [`selector`]: which pods an object means (pure)
@@ -34,6 +35,7 @@ pub mod manifest;
 pub mod moment;
 pub mod objects;
 pub mod reason;
+pub mod required;
 pub mod rights;
 pub mod rollout;
 pub mod scale;

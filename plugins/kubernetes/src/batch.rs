@@ -14,9 +14,8 @@ use vaultup_sdk::clock::{Wait, wait_until};
 use vaultup_sdk::deploy::{Difference, Forecast, Inventory, Presence, Running, Severity, Traffic};
 use vaultup_sdk::{Case, Error, Operation, log};
 
-use crate::configuration;
 use crate::job::run_to_its_end;
-use crate::preview::where_it_is;
+use crate::preview::{missing_variables, where_it_is};
 use crate::settings::Settings;
 use crate::workload::{RELEASE, kubectl_of, version_of};
 
@@ -123,7 +122,7 @@ impl<'o> Batch<'o> {
             differences.push(difference(workload, "change", detail, Severity::Warning));
         }
         let container = self.container(&current)?;
-        differences.extend(configuration::missing(self.operation, &self.kubectl, container)?);
+        differences.extend(missing_variables(self.operation, &self.kubectl, container)?);
         let needed = match self.kind {
             Kind::Job => &[("create", "jobs.batch"), ("delete", "jobs.batch")][..],
             Kind::CronJob => &[("get", "cronjobs.batch"), ("patch", "cronjobs.batch")][..],

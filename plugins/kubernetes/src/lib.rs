@@ -59,7 +59,6 @@
 mod batch;
 #[cfg(test)]
 mod batch_tests;
-mod configuration;
 mod deploy;
 mod health;
 mod job;

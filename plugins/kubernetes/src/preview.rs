@@ -4,12 +4,12 @@ use serde_json::Value;
 use vaultup_kubectl::access::{self, Place};
 use vaultup_kubectl::rights::{self, Listed};
 use vaultup_kubectl::rollout::Rollout;
-use vaultup_kubectl::{Kind, Limits, lease, limits, rollout, version};
+use vaultup_kubectl::{Kind, Kubectl, Limits, lease, limits, required, rollout, version};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::{Asked, Exit};
-use vaultup_sdk::{Error, log};
+use vaultup_sdk::{Error, Operation, log};
 
-use crate::configuration;
+use crate::settings::{Entry, Settings};
 use crate::workload::Component;
 
 /// The rights that a deployment needs, whatever the workload.
@@ -62,7 +62,7 @@ impl Component<'_> {
         let containers = live["spec"]["template"]["spec"]["containers"].as_array();
         let its = containers.into_iter().flatten().find(|its| its["name"] == *container.name);
         let its = its.unwrap_or(&Value::Null);
-        found.extend(configuration::missing(self.operation, &self.kubectl, its)?);
+        found.extend(missing_variables(self.operation, &self.kubectl, its)?);
         found.extend(manifests.map(Asked::answer).transpose()?.flatten());
         found.extend(limits.answer()?.findings(workload));
         found.extend(self.missing_rights(workload.kind, &given.answer()?)?);
@@ -110,7 +110,7 @@ impl Component<'_> {
         if self.operation.settings.manifests.is_some() {
             needed.push(("create", patched));
         }
-        if configuration::is_required(self.operation)? {
+        if !self.operation.next()?.entry::<Entry>()?.requires.is_empty() {
             // Names of keys are read, and the API has no right to names alone.
             needed.extend([("get", "configmaps"), ("get", "secrets")]);
         }
@@ -131,6 +131,16 @@ impl Component<'_> {
         commands.push(self.kubectl.shown(&["patch", reference, "--type=strategic"]));
         commands
     }
+}
+
+/// A finding on variables that the next release requires and that nothing gives the container (R8).
+pub(crate) fn missing_variables(
+    operation: &Operation<Settings>,
+    kubectl: &Kubectl,
+    container: &Value,
+) -> Result<Option<Difference>, Error> {
+    let Entry { requires } = operation.next()?.entry()?;
+    required::missing(&requires, [container], |source| required::keys_of(kubectl, source))
 }
 
 /// The cluster, context and namespace that everything will go to.

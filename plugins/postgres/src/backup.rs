@@ -51,8 +51,8 @@ impl Backup for PostgresPlugin {
         connection.ask::<Value>(&settings.database, "release-left", &[])?;
         name_others(connection, settings)?;
         let mut moment = Moment::open(connection.moment(settings.digest_rows))?;
-        let dumped =
-            trouble::run("pg_dump", connection.dump(&moment.snapshot).into_artifact(DUMP))?;
+        let dumped = trouble::run("pg_dump", connection.dump(&moment.snapshot).into_artifact(DUMP))
+            .map_err(|error| moment.explained(error))?;
         require_output("pg_dump", &dumped)?;
         let globals = connection.globals(facts.superuser).into_artifact(GLOBALS);
         require_output("pg_dumpall", &trouble::run("pg_dumpall", globals)?)?;
@@ -151,6 +151,14 @@ impl Moment {
             self.session.finish()?;
         }
         Ok(())
+    }
+
+    /// The error of whoever needed the moment: if the session had ended, what it said is the reason.
+    fn explained(&mut self, error: Error) -> Error {
+        match self.session.has_ended() {
+            Ok(true) => self.figures().err().unwrap_or(error),
+            _ => error,
+        }
     }
 
     /// What was measured at this moment.

@@ -119,6 +119,23 @@ fn a_dump_that_failed_or_wrote_nothing_is_no_backup() {
 }
 
 #[test]
+fn a_dump_whose_moment_is_lost_is_explained_by_what_the_session_said() {
+    let machine = machine();
+    machine.answer("psql", |call| match psql(call) {
+        reply if call.input != literal("figures") => reply,
+        _ => Reply::exit(3)
+            .with_output("{\"snapshot\":\"1\",\"process\":7}\n")
+            .with_errors("ERROR:  permission denied for table secrets"),
+    });
+    machine.answer("pg_dump", |call| match call.arguments[0].as_str() {
+        "--version" => Reply::output("pg_dump (PostgreSQL) 15.18\n"),
+        _ => Reply::exit(1).with_errors("ERROR:  invalid snapshot identifier"),
+    });
+    let error = PostgresPlugin::take(&operation(&machine, json!({}))).unwrap_err();
+    assert!(error.platform().contains("table secrets"), "{error}");
+}
+
+#[test]
 fn a_session_that_ends_before_everything_is_measured_is_no_backup() {
     let machine = machine();
     machine.answer("psql", |call| match psql(call) {

@@ -3,7 +3,7 @@
 use stage::{PostgresShop, Programs};
 use tempfile::TempDir;
 
-use crate::support::expect;
+use crate::support::{expect, wait_until};
 
 /// How many orders a shop begins with.
 const ORDERS: u32 = 2000;
@@ -129,4 +129,28 @@ fn a_restore_loses_nothing_that_a_database_can_have() {
     let after = everything(&shop);
     let differs = before.lines().zip(after.lines()).find(|(one, other)| one != other);
     assert_eq!((differs, before.len()), (None, after.len()));
+}
+
+/// The server's own vacuuming is nobody's session: it gives way when the database gets another name.
+#[test]
+fn a_restore_takes_the_place_of_a_database_that_is_being_vacuumed() {
+    let (_folder, shop) = shop_at("1.0.0");
+    let set = shop.back_up().unwrap();
+    // So slowly that it is still at it whenever the restore comes to the exchange.
+    let slowly = "CREATE TABLE dead AS SELECT n FROM generate_series(1, 500000) AS n;
+        ALTER TABLE dead SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0,
+            autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
+        ALTER TABLE dead OWNER TO shop; DELETE FROM dead WHERE n % 2 = 0;";
+    shop.server.psql("shop", slowly).unwrap();
+    shop.server.psql("postgres", "ALTER SYSTEM SET autovacuum_naptime = '1s'").unwrap();
+    shop.server.psql("postgres", "SELECT pg_reload_conf()").unwrap();
+    let vacuumed = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = 'shop' AND backend_type = 'autovacuum worker' AND query LIKE '%dead%'";
+    wait_until("the database is vacuumed", || shop.server.psql("shop", vacuumed).unwrap() != "0");
+    let ran = shop.vaultup(&["restore", &set, "--yes"]).unwrap();
+    expect(&ran, 0);
+    assert!(!ran.errors.contains("sessions of others"), "{}", ran.shown());
+    assert!(!ran.errors.contains("could not be read"), "{}", ran.shown());
+    let table = "SELECT count(*) FROM pg_class WHERE relname = 'dead'";
+    assert_eq!(shop.server.psql("shop", table).unwrap(), "0");
 }

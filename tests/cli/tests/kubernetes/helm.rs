@@ -38,6 +38,19 @@ fn a_plan_shows_each_object_and_the_cluster_and_changes_nothing() {
     assert_eq!(statuses(&namespace, "shop"), ["1 deployed"]);
 }
 
+/// What the chart brings itself counts, whether or not the cluster has it yet.
+#[test]
+fn a_variable_that_no_container_of_the_chart_gets_stops_the_plan_r8() {
+    let (namespace, _folder) = shop(WITHIN);
+    let entry = "[components.shop]\nchart = \"charts/2.0.0\"\nconfig = \".env.example\"\n";
+    namespace.chart("2.0.0", entry).unwrap();
+    let known = "RELEASE=\nSIGNING_KEY=\nPORT=8080\n";
+    fs::write(namespace.folder().join("releases/2.0.0/.env.example"), known).unwrap();
+    let shown = expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 1);
+    assert!(shown.contains("requires SIGNING_KEY, and"), "{shown}");
+    assert_eq!(statuses(&namespace, "shop"), ["1 deployed"]);
+}
+
 #[test]
 fn an_image_that_never_gets_ready_leads_back_to_the_previous_revision_r53() {
     let (namespace, _folder) = shop(WITHIN_SHORT);
