@@ -20,7 +20,7 @@ struct Named {
     whole: Vec<(String, String)>,
 }
 
-/// A finding on variables that a release requires and that nothing gives any of the containers (R8).
+/// A finding on variables that a release requires and that nothing gives any container (R8).
 /// `keys_of` tells the names of the keys of a ConfigMap or Secret, such as `secret/shop`.
 ///
 /// # Errors
@@ -152,8 +152,9 @@ mod tests {
 
     #[test]
     fn a_variable_is_missing_only_if_no_container_has_it() {
-        let cron = json!({"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": {
-            "containers": [{"env": [{"name": "A", "value": "x"}]}]}}}}}});
+        let pods = json!({"spec": {"containers": [{"env": [{"name": "A", "value": "x"}]}]}});
+        let cron =
+            json!({"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": pods}}}});
         let deployment = json!({"kind": "Deployment", "spec": {"template": {"spec": {
             "containers": [{"envFrom": [{"secretRef": {"name": "s"}}]}]}}}});
         let both = [&cron, &deployment].into_iter().flat_map(containers);

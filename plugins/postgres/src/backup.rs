@@ -153,7 +153,7 @@ impl Moment {
         Ok(())
     }
 
-    /// The error of whoever needed the moment: if the session had ended, what it said is the reason.
+    /// The error of who needed the moment: if the session has ended, what it said is the reason.
     fn explained(&mut self, error: Error) -> Error {
         match self.session.has_ended() {
             Ok(true) => self.figures().err().unwrap_or(error),

@@ -131,7 +131,7 @@ fn a_restore_loses_nothing_that_a_database_can_have() {
     assert_eq!((differs, before.len()), (None, after.len()));
 }
 
-/// The server's own vacuuming is nobody's session: it gives way when the database gets another name.
+/// The server's own vacuuming is nobody's session: it gives way when the database is renamed.
 #[test]
 fn a_restore_takes_the_place_of_a_database_that_is_being_vacuumed() {
     let (_folder, shop) = shop_at("1.0.0");
