@@ -90,14 +90,16 @@ impl Deploy for KubernetesPlugin {
             return Ok(());
         }
         // Those of a copy were applied when it was made, and would undo what was stopped since.
-        if operation.is_live() {
-            component.apply_manifests()?;
-        }
+        let asked = match operation.is_live() {
+            true => component.apply_manifests_around(workload)?,
+            false => None,
+        };
         let looked = component.cluster()?;
         let workload = &looked.workloads[0];
         let mut among = json!({});
         if scale::awaits_start(workload) && workload.kind != Kind::DaemonSet {
-            among["replicas"] = json!(workload.wanted_when_open());
+            let instances = asked.unwrap_or_else(|| u64::from(workload.wanted_when_open()));
+            among["replicas"] = json!(instances);
         }
         match workload.kind {
             Kind::StatefulSet => {
@@ -262,17 +264,6 @@ impl Component<'_> {
                 follow::until_complete(&self.kubectl, self.operation.deadline, look)
             }
         }
-    }
-
-    /// Applies the manifests of the settings, if there are any.
-    pub(crate) fn apply_manifests(&self) -> Result<(), Error> {
-        let settings = &self.operation.settings;
-        let Some(manifests) = &settings.manifests else { return Ok(()) };
-        let file = format!("--filename={manifests}");
-        let mut words = vec!["apply", "--server-side", "--field-manager=vaultup"];
-        words.extend(settings.take_over_fields.then_some("--force-conflicts"));
-        words.extend([file.as_str(), "--output=name"]);
-        self.kubectl.text(&words).map(drop)
     }
 
     /// Lets changes of the workload reach all of its pods.

@@ -62,6 +62,7 @@ mod batch_tests;
 mod deploy;
 mod health;
 mod job;
+mod manifests;
 mod migrate;
 mod preview;
 mod rehearsal;

@@ -1,12 +1,12 @@
 //! What a release would change, and what would keep it from succeeding.
 
 use serde_json::Value;
-use vaultup_kubectl::access::{self, Place};
+use vaultup_kubectl::access::Place;
 use vaultup_kubectl::rights::{self, Listed};
 use vaultup_kubectl::rollout::Rollout;
 use vaultup_kubectl::{Kind, Kubectl, Limits, lease, limits, required, rollout, version};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
-use vaultup_sdk::process::{Asked, Exit};
+use vaultup_sdk::process::Asked;
 use vaultup_sdk::{Error, Operation, log};
 
 use crate::settings::{Entry, Settings};
@@ -28,8 +28,6 @@ const RIGHTS: [(&str, &str); 11] = [
 ];
 /// The most bytes of a diff that a plan shows.
 const DIFF_BYTES_MAX: usize = 4000;
-/// What `kubectl diff` answers when something differs.
-const DIFFERS: i32 = 1;
 
 impl Component<'_> {
     pub(crate) fn forecast(&self) -> Result<Forecast, Error> {
@@ -71,26 +69,6 @@ impl Component<'_> {
             commands: self.commands_shown(&reference),
             seconds: None,
         })
-    }
-
-    /// Asks what applying the manifests would change, as the cluster itself sees it; nothing if
-    /// there are none.
-    fn ask_whether_manifests_differ(&self) -> Option<Asked<'_, Option<Difference>>> {
-        let manifests = self.operation.settings.manifests.as_ref()?;
-        let file = format!("--filename={manifests}");
-        let words = ["diff", "--server-side", "--field-manager=vaultup", &file];
-        Some(self.kubectl.command(words).ask(|finished| {
-            let is_conflict = finished.errors.contains("conflict");
-            if finished.exit == Exit::Status(DIFFERS) && !finished.output.is_empty() {
-                let plain = without_secrets(&finished.output);
-                return Ok(Some(difference(manifests, "change", plain, Severity::Information)));
-            }
-            if is_conflict && !self.operation.settings.take_over_fields {
-                let detail = finished.errors.trim().to_owned();
-                return Ok(Some(difference(manifests, "change", detail, Severity::Blocking)));
-            }
-            access::told(finished, "`kubectl diff`").map(|_| None)
-        }))
     }
 
     fn missing_rights(&self, kind: Kind, given: &Listed) -> Result<Option<Difference>, Error> {
@@ -149,7 +127,7 @@ pub(crate) fn where_it_is(place: &Place, reference: &str) -> Difference {
 }
 
 /// A diff without the values of Secrets, whose objects are left out as a whole.
-fn without_secrets(diff: &str) -> String {
+pub(crate) fn without_secrets(diff: &str) -> String {
     let parts = diff.split("\ndiff ");
     let shown = parts.filter(|part| !part.contains(".Secret."));
     let text = shown.collect::<Vec<_>>().join("\ndiff ");
@@ -159,6 +137,11 @@ fn without_secrets(diff: &str) -> String {
     text.chars().take(DIFF_BYTES_MAX).collect()
 }
 
-fn difference(object: &str, act: &str, detail: String, severity: Severity) -> Difference {
+pub(crate) fn difference(
+    object: &str,
+    act: &str,
+    detail: String,
+    severity: Severity,
+) -> Difference {
     Difference { object: object.to_owned(), act: act.to_owned(), detail, severity }
 }

@@ -89,6 +89,35 @@ fn a_migration_runs_as_a_job_before_the_new_pods_with_writers_stopped_r32_t9() {
     assert!(report.contains("\n    migrating from schema 1 to 3"), "{report}");
 }
 
+/// The manifests name the first release's image for ever: no pod of it starts on the migrated
+/// store, and what vaultup itself set in an earlier run is no conflict.
+#[test]
+fn manifests_are_applied_before_the_image_and_start_nothing_of_what_they_name_t4() {
+    let (namespace, _folder) = api(WITHIN);
+    let objects = api_with_store(&namespace.folder().join("data"));
+    let changed = objects.replace("env: [", "env: [{name: ADDED, value: later}, ");
+    fs::write(namespace.folder().join("api.yaml"), changed).unwrap();
+    StackFile::new(&namespace, "api")
+        .workload("deployment/api", WITHIN, "needs = [\"orders\"]")
+        .lines("manifests = \"api.yaml\"")
+        .store("orders", "\"api\"")
+        .write();
+    expect(&namespace.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:2.0.0"]);
+    migrating(&namespace, "\"migrate\"");
+    expect(&namespace.vaultup(&["run", "--to", "3.0.0"]).unwrap(), 0);
+    assert_eq!(namespace.serving().unwrap(), ["localhost/app:3.0.0"]);
+    // One for each release: none for what the manifests alone would have been.
+    let images = "--output=jsonpath={.items[*].spec.template.spec.containers[0].image}";
+    let sets = namespace.kubectl(&["get", "replicasets", images]).unwrap();
+    let mut sets: Vec<&str> = sets.split_whitespace().collect();
+    sets.sort_unstable();
+    let of = |version: &str| format!("localhost/app:{version}");
+    assert_eq!(sets, ["1.0.0", "2.0.0", "3.0.0"].map(of));
+    let environment = ["get", "deployment/api", "--output=yaml"];
+    assert!(namespace.kubectl(&environment).unwrap().contains("ADDED"), "what they say is there");
+}
+
 #[test]
 fn a_migration_that_fails_half_way_is_restored_before_anything_starts_t4_t8() {
     let (namespace, _folder) = api(WITHIN);
