@@ -4,7 +4,7 @@
 //! - Applying them starts no pod of any other release than the one that runs, whatever image they
 //!   name: the schema may be the next release's already. What was stopped stays stopped, and the
 //!   image that is there stays; it is set afterwards, together with the number of instances.
-//! - What runs takes a change up once, with its new image.
+//! - What runs takes a change up once, with its new image; a DaemonSet, which cannot wait, twice.
 //! - Fields that vaultup set by itself, such as the number of instances of what it stopped, are
 //!   given back before, so that nobody conflicts with it.
 
