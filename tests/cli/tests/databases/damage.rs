@@ -125,6 +125,7 @@ impl Damaged<'_> {
 }
 
 /// Prints which level saw what, and demands what P9 demands.
+#[expect(clippy::print_stdout, reason = "the suite shows it")]
 fn judged(database: &str, seen: &Seen) {
     let mut by_level = [0; 4];
     for (name, levels, to_bytes) in seen {
