@@ -1,12 +1,15 @@
 //! helm releases.
 
 use std::fs;
+use std::process::Stdio;
 
 use stage::Namespace;
 use tempfile::TempDir;
 
 use super::stack_file::{StackFile, write_release};
-use super::support::{Registry, WITHIN, WITHIN_SHORT, expect, namespace, statuses, until};
+use super::support::{
+    Registry, WITHIN, WITHIN_SHORT, expect, in_order, is_pending, namespace, statuses, until,
+};
 
 const BAD: &str = "2.0.1-bad";
 
@@ -60,6 +63,22 @@ fn an_image_that_never_gets_ready_leads_back_to_the_previous_revision_r53() {
     let history = namespace.history("shop").unwrap();
     assert_eq!(history.last().unwrap().2, "Rollback to 1", "{history:?}");
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:1.0.0"]);
+}
+
+/// Somebody removes helm's record of the revision while the run is at it: it holds, and says so.
+#[test]
+fn a_way_back_to_a_revision_that_is_unknown_by_then_holds_with_code_state_and_next_step() {
+    let (namespace, _folder) = shop(WITHIN_SHORT);
+    let mut command = namespace.command(&["run", "--to", BAD]);
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("helm is at it", || is_pending(&namespace, "shop"));
+    namespace.kubectl(&["delete", "secret", "sh.helm.release.v1.shop.v1"]).unwrap();
+    let ended = run.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(4), "{shown}");
+    let words =
+        ["error[VU0415]", "`shop` has no revision 1 any more", "state: ", "next: `vaultup "];
+    in_order(&shown, &words);
 }
 
 #[test]
