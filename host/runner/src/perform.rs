@@ -18,7 +18,7 @@ use engine::machine::{Effect, Machine};
 use engine::plan::Step;
 use model::Name;
 use model::Problem;
-use model::contract::Target;
+use model::contract::{Schema, Target};
 use model::release::Release;
 use sandbox::{Artifacts, CallError, Mode, Session};
 use tokio::sync::watch;
@@ -162,6 +162,15 @@ impl Worker {
             }
             _ => self.deploy(effect).await,
         }
+    }
+
+    /// The schema of a datastore now; none if its plugin knows of none.
+    pub(crate) async fn schema(
+        &self,
+        name: &Name,
+        target: &Target,
+    ) -> Result<Option<Schema>, Error> {
+        self.platform.schema(&self.platform.quiet(), name, target, self.releases()).await
     }
 
     /// A session in which a plugin may change what was granted to it, while the lock is held.

@@ -115,10 +115,7 @@ impl Worker {
         }
         let before = machine.plan().snapshot.datastores.get(name);
         let before = before.and_then(|seen| seen.schema.as_ref());
-        let now = self
-            .platform
-            .schema(&self.platform.quiet(), name, &effect.step.target, self.releases())
-            .await?;
+        let now = self.schema(name, &effect.step.target).await?;
         let outcome = match (before, now, told) {
             (Some(before), Some(now), _) => self.judge(effect, migrate, before, &now),
             (_, _, Observation::Done(seen)) => Some(Outcome::Done(Answer::Text(seen))),

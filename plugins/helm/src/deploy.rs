@@ -132,7 +132,6 @@ impl Deploy for HelmPlugin {
             return Err(Error::conflict(busy));
         }
         let cluster = release.let_hooks_end(&history, cluster.answer()?)?;
-        is_four.answer()?;
         match presence {
             Presence::Stopped => release.stage(number),
             Presence::Running => {
@@ -140,6 +139,7 @@ impl Deploy for HelmPlugin {
                 if history.is_back_at(number) && !is_stopped && is_complete(&cluster) {
                     return Ok(());
                 }
+                is_four.answer()?;
                 release.roll_back(number, false, &cluster).map(drop)
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use vaultup_kubectl::rights::{Listed, Right, role};
-use vaultup_kubectl::{Kubectl, lease, limits};
+use vaultup_kubectl::{Kubectl, lease, limits, required};
 use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Severity};
 
@@ -66,10 +66,11 @@ pub(crate) fn missing<'o>(
     let of_kinds = RESOURCES.iter().filter(|(kind, _)| kinds.contains(kind));
     let of_kinds = of_kinds.flat_map(|(_, resource)| VERBS.map(|verb| (verb, *resource)));
     let mut needed = ALWAYS.to_vec();
-    needed.extend(of_kinds.filter(|right| !ALWAYS.contains(right)));
-    if reads_keys && !kinds.contains("ConfigMap") {
-        // Names of keys are read, and the API has no right to names alone.
-        needed.push(("get", "configmaps"));
+    let of_keys = required::RIGHTS.into_iter().filter(|_| reads_keys);
+    for right in of_kinds.chain(of_keys) {
+        if !needed.contains(&right) {
+            needed.push(right);
+        }
     }
     let missing = kubectl.missing_beside(given, &needed)?;
     let detail = role(kubectl.namespace(), &missing);

@@ -67,7 +67,7 @@ impl Release<'_> {
     }
 
     /// Makes sure that nothing of an interrupted helm is under way or in the way. The way back is
-    /// to the last deployed revision.
+    /// to the last deployed revision. Gives what is there afterwards.
     ///
     /// # Errors
     /// [`vaultup_sdk::Case::Conflict`] while somebody else is at work.

@@ -208,7 +208,7 @@ impl Kubectl {
         told(command.attempt()?, &doing(words))
     }
 
-    /// Asks where commands go.
+    /// Asks where commands go: an error if the kubeconfig or the context cannot be used.
     pub fn ask_place(&self) -> Asked<'static, Place> {
         let words = ["config", "view", "--minify", "--output=json"];
         let namespace = self.access.namespace.clone();
@@ -221,14 +221,6 @@ impl Kubectl {
                 context.map_or_else(Default::default, |its| (its.name, its.context.user));
             Ok(Place { context, user, server, namespace })
         })
-    }
-
-    /// Where commands go.
-    ///
-    /// # Errors
-    /// If the kubeconfig or the context cannot be used.
-    pub fn place(&self) -> Result<Place, Error> {
-        self.ask_place().answer()
     }
 }
 
@@ -358,7 +350,11 @@ mod tests {
         let machine = Machine::new().install();
         for answer in ["", "{", "[1]", "{\"clusters\": 3}", "null"] {
             machine.answer("kubectl", move |_| Reply::output(answer));
-            assert_eq!(kubectl().place().unwrap_err().case(), &Case::Corrupt, "{answer}");
+            assert_eq!(
+                kubectl().ask_place().answer().unwrap_err().case(),
+                &Case::Corrupt,
+                "{answer}"
+            );
         }
     }
 }

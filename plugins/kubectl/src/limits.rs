@@ -21,6 +21,7 @@ pub const AUTOSCALERS_AND_BUDGETS: &str =
 pub const RIGHTS: [(&str, &str); 2] =
     [("list", "horizontalpodautoscalers.autoscaling"), ("list", "poddisruptionbudgets.policy")];
 
+/// How errors name the question.
 const ATTEMPT: &str = "`kubectl get`";
 /// How many percent of a Deployment's pods may be away if it does not say.
 const SHARE_DEFAULT: u32 = 25;
@@ -81,7 +82,8 @@ struct Listed {
 }
 
 impl Limits {
-    /// Looks at a namespace. Who may not look sees none: the missing right is told on its own.
+    /// Asks for those of a namespace. Who may not look sees none: the missing right is told on its
+    /// own.
     pub fn ask(kubectl: &Kubectl) -> Asked<'static, Self> {
         let command = kubectl.command(["get", AUTOSCALERS_AND_BUDGETS, "--output=json"]);
         command.ask(|finished| match access::told(finished, ATTEMPT) {

@@ -8,6 +8,10 @@ use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Severity};
 
 use crate::access::Kubectl;
+use crate::rights;
+
+/// The rights that it needs: names of keys are read, and the API has no right to names alone.
+pub const RIGHTS: [(&str, &str); 2] = [("get", "configmaps"), ("get", "secrets")];
 
 /// Where a container has its variables from.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -65,10 +69,11 @@ pub fn missing<'c>(
 /// Names of the keys of a ConfigMap or Secret of the cluster; none if it is not there.
 ///
 /// # Errors
-/// If the cluster cannot be asked.
+/// If the cluster cannot be asked; with the Role that would do if it refuses.
 pub fn keys_of(kubectl: &Kubectl, source: &str) -> Result<BTreeSet<String>, Error> {
     let template = "--output=go-template={{range $key, $value := .data}}{{$key}}{{\"\\n\"}}{{end}}";
-    let text = kubectl.text(&["get", source, "--ignore-not-found", template])?;
+    let text = kubectl.text(&["get", source, "--ignore-not-found", template]);
+    let text = text.map_err(|error| rights::explained(kubectl, error, &RIGHTS))?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 
@@ -127,8 +132,11 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
 
     use serde_json::json;
+    use vaultup_sdk::Case;
+    use vaultup_sdk::testing::{Machine, Reply};
 
     use super::*;
+    use crate::access::Access;
 
     #[test]
     fn variables_come_from_the_container_and_from_what_it_references() {
@@ -167,6 +175,20 @@ mod tests {
         assert!(found.detail.contains("requires C, and"), "{}", found.detail);
         assert_eq!(missing(&required[..1], containers(&cron), keys_of).unwrap(), None);
         assert_eq!(missing(&[], [], keys_of).unwrap(), None);
+    }
+
+    #[test]
+    fn who_may_not_read_the_keys_is_told_the_role_that_would_do() {
+        let machine = Machine::new().install();
+        machine.answer("kubectl", |call| match call.arguments[0].as_str() {
+            "get" => Reply::exit(1).with_errors("Error from server (Forbidden): secrets"),
+            _ if call.arguments[2] == "--list" => Reply::output(""),
+            _ => Reply::exit(1).with_output("no\n"),
+        });
+        let access = Access { kubeconfig: None, context: None, namespace: "shop".to_owned() };
+        let error = keys_of(&Kubectl::new(&access), "secret/keys").unwrap_err();
+        assert_eq!(error.case(), &Case::Refused);
+        assert!(error.message().contains("not allowed: get configmaps, get secrets"), "{error}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl<'o> Batch<'o> {
     /// What runs now. Nothing of it is an instance that is always there.
     pub(crate) fn observe(&self) -> Result<Running, Error> {
         let current = self.current()?;
-        let place = self.kubectl.place()?;
+        let place = self.kubectl.ask_place().answer()?;
         let template = current["spec"].to_string();
         let texts = place.texts().into_iter().chain([template.as_str()]);
         let busy = match self.kind {

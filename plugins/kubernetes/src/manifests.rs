@@ -12,15 +12,17 @@ use serde_json::{Value, json};
 use vaultup_kubectl::objects::Container;
 use vaultup_kubectl::scale::{self, FIELD_MANAGER};
 use vaultup_kubectl::{Kind, Workload, access};
-use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Severity};
 use vaultup_sdk::process::{Asked, Exit, Finished};
+use vaultup_sdk::{Error, log};
 
-use crate::preview::{difference, without_secrets};
+use crate::preview::difference;
 use crate::workload::Component;
 
 /// What `kubectl diff` answers when something differs.
 const DIFFERS: i32 = 1;
+/// The most characters of a diff that a plan shows.
+const DIFF_CHARACTERS_MAX: usize = 4000;
 
 impl Component<'_> {
     /// Applies the manifests as they are.
@@ -123,6 +125,17 @@ fn differ(manifests: &str, finished: Finished) -> Result<Option<Difference>, Err
         return Ok(Some(difference(manifests, "change", plain, Severity::Information)));
     }
     access::told(finished, "`kubectl diff`").map(|_| None)
+}
+
+/// A diff without the values of Secrets, whose objects are left out as a whole.
+fn without_secrets(diff: &str) -> String {
+    let parts = diff.split("\ndiff ");
+    let shown = parts.filter(|part| !part.contains(".Secret."));
+    let text = shown.collect::<Vec<_>>().join("\ndiff ");
+    if text.chars().count() > DIFF_CHARACTERS_MAX {
+        log::debug("the diff of the manifests is longer than a plan shows");
+    }
+    text.chars().take(DIFF_CHARACTERS_MAX).collect()
 }
 
 /// Who owns the fields that the cluster says conflict: `conflict with "helm" using …`.

@@ -7,7 +7,7 @@ use vaultup_kubectl::rollout::Rollout;
 use vaultup_kubectl::{Kind, Kubectl, Limits, lease, limits, required, rollout, version};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::Asked;
-use vaultup_sdk::{Error, Operation, log};
+use vaultup_sdk::{Error, Operation};
 
 use crate::settings::{Entry, Settings};
 use crate::workload::Component;
@@ -26,8 +26,6 @@ const RIGHTS: [(&str, &str); 11] = [
     limits::RIGHTS[0],
     limits::RIGHTS[1],
 ];
-/// The most bytes of a diff that a plan shows.
-const DIFF_BYTES_MAX: usize = 4000;
 
 impl Component<'_> {
     pub(crate) fn forecast(&self) -> Result<Forecast, Error> {
@@ -89,8 +87,7 @@ impl Component<'_> {
             needed.push(("create", patched));
         }
         if !self.operation.next()?.entry::<Entry>()?.requires.is_empty() {
-            // Names of keys are read, and the API has no right to names alone.
-            needed.extend([("get", "configmaps"), ("get", "secrets")]);
+            needed.extend(required::RIGHTS);
         }
         let missing = self.kubectl.missing_beside(given, &needed)?;
         Ok((!missing.is_empty()).then(|| {
@@ -124,17 +121,6 @@ pub(crate) fn missing_variables(
 /// The cluster, context and namespace that everything will go to.
 pub(crate) fn where_it_is(place: &Place, reference: &str) -> Difference {
     difference(reference, "change", format!("in {place}"), Severity::Information)
-}
-
-/// A diff without the values of Secrets, whose objects are left out as a whole.
-pub(crate) fn without_secrets(diff: &str) -> String {
-    let parts = diff.split("\ndiff ");
-    let shown = parts.filter(|part| !part.contains(".Secret."));
-    let text = shown.collect::<Vec<_>>().join("\ndiff ");
-    if text.len() > DIFF_BYTES_MAX {
-        log::debug("the diff of the manifests is longer than a plan shows");
-    }
-    text.chars().take(DIFF_BYTES_MAX).collect()
 }
 
 pub(crate) fn difference(

@@ -299,10 +299,7 @@ impl Worker {
         };
         let operation = self.platform.operation(&call)?;
         let plugin = self.platform.plugin(name)?;
-        let schema = self
-            .platform
-            .schema(&self.platform.quiet(), name, request.target, self.releases())
-            .await;
+        let schema = self.schema(name, request.target).await;
         // What a failed upgrade left may not be readable; it is kept all the same.
         let schema = match schema {
             Err(Error::Call(_)) if request.purpose == vault::Purpose::FailedState => None,

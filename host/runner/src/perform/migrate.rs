@@ -4,7 +4,7 @@ use engine::act::{Answer, Migrate};
 use engine::machine::Effect;
 use engine::snapshot::Snapshot;
 use model::Name;
-use model::contract::{Observation, Schema, Target};
+use model::contract::{Observation, Target};
 use sandbox::Artifacts;
 
 use super::{ProvenSet, Trouble, Worker, call_failed, failed, is_live};
@@ -40,10 +40,7 @@ impl Worker {
     /// A rehearsal's migration runs a command of the release's: whether it kept to the copy is
     /// looked at, not believed.
     async fn live_is_untouched(&self, name: &Name, before: &Snapshot) -> Result<(), Trouble> {
-        let now = self
-            .platform
-            .schema(&self.platform.quiet(), name, &Target::Live, self.releases())
-            .await?;
+        let now = self.schema(name, &Target::Live).await?;
         let was = before.datastores.get(name).and_then(|seen| seen.schema.as_ref());
         if was == now.as_ref() {
             return Ok(());
@@ -101,9 +98,7 @@ impl Worker {
         expected: Option<&str>,
     ) -> Result<Answer, Trouble> {
         let target = &effect.step.target;
-        let session = self.platform.quiet();
-        let schema: Option<Schema> =
-            self.platform.schema(&session, name, target, self.releases()).await?;
+        let schema = self.schema(name, target).await?;
         let version = schema.as_ref().and_then(|schema| schema.version.as_deref());
         let dirty = schema.as_ref().is_some_and(|schema| schema.dirty);
         if dirty {

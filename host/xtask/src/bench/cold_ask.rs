@@ -8,18 +8,18 @@
 //! which count and so are steady on a busy machine:
 //!
 //! - Memory that is touched for the first time costs more than computing: a page fault takes 5 to
-//!   10 µs on a virtual machine. The command took 1566 faults and 19.0 million instructions and now
-//!   takes 711 and 10.3 million, the empty program 69 faults. Gone are the validator of JSON
-//!   Schema's own schema (6.6 million instructions), two copies of the compiled plugin and one of
-//!   the component, the compiler inside of the engine, and tables for debuggers in compiled code.
+//!   10 µs on a virtual machine. The command took 1566 faults and 19.0 million instructions, then
+//!   596 and 10.3 million; in today's profile it takes 711 faults, the empty program 69. Gone are
+//!   the validator of JSON Schema's own schema (6.6 million instructions), two copies of the
+//!   compiled plugin and one of the component, the compiler inside of the engine, and tables for
+//!   debuggers in compiled code.
 //! - Of what is left, 255 faults are the dynamic linker's: the executable is 40 MB and is linked so
 //!   that it can lie anywhere, and 0.9 MB of pointers in it are set at each start. These alone are
 //!   over three times all faults of the empty program, so 3× is out of reach before they are gone.
-//!   A third of these bytes are the places that a panic names, the rest mostly tables of methods.
-//!   Linking it to a fixed place would do it, and take the protection away that a
-//!   random place gives to a process that runs foreign code; a smaller executable, with compiler
-//!   and runtime in two, would do it as well, and means building wasmtime twice.
-//! - Some 200 are code that is run once, scattered over 29 MB, and 70 are the heap's.
+//!   Linking it to a fixed place would do it, and take the protection away that a random place
+//!   gives to a process that runs foreign code; a smaller executable, with compiler and runtime in
+//!   two, would do it as well, and means building wasmtime twice.
+//! - 165 are code that is run for the first time, scattered over 29 MB (`size -A`), 70 the heap's.
 //! - The rest: the hash of component and code (3.0 million instructions), reading `vaultup.lock`,
 //!   the command line's tree, two threads for what may block, and one that watches the guest.
 

@@ -56,6 +56,11 @@ const SUITES: &[Suite] = &[
     },
 ];
 
+/// The names of the suites, which are those of their test programs.
+pub(crate) fn suites() -> impl Iterator<Item = &'static str> {
+    SUITES.iter().map(|suite| suite.name)
+}
+
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let suites = select(arguments)?;
     screen::step("build", || build::programs(workspace))?;

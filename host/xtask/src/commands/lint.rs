@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::no_arguments;
+use super::{e2e, no_arguments};
 use crate::workspace::Workspace;
 use crate::{process, toolchain};
 
@@ -11,8 +11,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     toolchain::add_component("clippy", "clippy")?;
     let mut command = workspace.cargo();
     command.args(["clippy", "--workspace", "--all-targets"]);
-    // Suites that need servers are no part of `cargo test`, and so of no "all targets" either.
-    command.args(["--test", "kubernetes", "--test", "databases", "--test", "live"]);
+    // Suites are no part of `cargo test`, and so of no "all targets" either.
+    command.args(e2e::suites().flat_map(|suite| ["--test", suite]));
     command.args(["--", "--deny", "warnings"]);
     process::run(&mut command)
 }
