@@ -4,7 +4,7 @@ use vaultup_kubectl::access::Place;
 use vaultup_kubectl::objects::Pod;
 use vaultup_kubectl::reason::{self, Warnings};
 use vaultup_kubectl::rollout::{self, Rollout};
-use vaultup_kubectl::{Cluster, digest, follow, rights, scale};
+use vaultup_kubectl::{Cluster, digest, follow, rights, scale, waves};
 use vaultup_sdk::deploy::{
     Change, Claim, Forecast, Instance, Inventory, Lock, Presence, Running, Traffic, Wave,
 };
@@ -78,19 +78,21 @@ impl Deploy for HelmPlugin {
 
     fn apply(operation: &Operation<Settings>, wave: Wave) -> Result<(), Error> {
         let release = Release::of(operation);
-        if wave.number < wave.of {
-            let message = "helm upgrades a release as a whole: leave `waves` out, or let the \
-                           chart's own strategy say how its pods are replaced";
-            return Err(Error::invalid_settings(message));
-        }
         let (history, cluster) = release.settle()?;
         let next = &operation.next()?.version;
-        let is_there = history.last().status == "deployed"
+        let is_upgraded = history.last().status == "deployed"
             && release.version(history.last())?.as_ref() == Some(next);
-        if is_there && is_complete(&cluster) {
-            return Ok(());
+        if wave.number < wave.of {
+            return release.upgrade_in_waves(&history, cluster, wave, is_upgraded);
         }
-        release.upgrade(&history, &cluster)
+        match is_upgraded {
+            true if is_complete(&cluster) => Ok(()),
+            true if waves::is_any_held(&cluster) => release.let_go(&cluster),
+            _ => {
+                release.upgrade(&history, &cluster)?;
+                release.let_go(&cluster)
+            }
+        }
     }
 
     fn stop(operation: &Operation<Settings>) -> Result<(), Error> {
@@ -220,5 +222,5 @@ pub(crate) fn instances(release: &Release<'_>, cluster: &Cluster) -> Result<Vec<
 }
 
 pub(crate) fn is_complete(cluster: &Cluster) -> bool {
-    rollout::of_all(cluster) == Rollout::Complete
+    rollout::of_all(cluster) == Rollout::Complete && !waves::is_any_held(cluster)
 }

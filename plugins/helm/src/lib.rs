@@ -31,6 +31,13 @@
 //! A run holds the Lease `vaultup-helm-<release>` in the release's namespace: see
 //! [`vaultup_kubectl::lease`].
 //!
+//! # Waves
+//! helm upgrades a release once, with the first wave, while vaultup holds its workloads: a
+//! StatefulSet by its partition, a Deployment by pausing it. Each wave then lets as many pods go as
+//! it says, workload by workload. Hooks run with the first wave, those after the upgrade too: helm
+//! knows of no later moment. New workloads, DaemonSets and what the chart itself holds (`paused`,
+//! `partition`) go with the first wave; what was stopped before starts as a whole.
+//!
 //! # Rehearsal
 //! A copy is a namespace of its own: `namespace` under `rehearsal.settings`, or else the live one's
 //! name followed by `-rehearsal`. What a chart does not bring itself (Secrets, say) comes from
@@ -44,7 +51,8 @@
 //! how it applies (`applyMethod`), helm 3 merges on its own side and knows no conflicts.
 //!
 //! # Invariants
-//! - `--wait` stands in every upgrade and rollback; helm's default waits for hooks only.
+//! - `--wait` stands in every upgrade and rollback, since helm's default waits for hooks only; not
+//!   while pods are held for a wave, which are waited for here.
 //! - Values are exactly those of the stack file and release (`--reset-values`), unless
 //!   `keep-values` says otherwise.
 //! - A release that somebody else is at work on is left alone. What a killed helm left is told from
@@ -67,6 +75,7 @@ mod staged;
 mod tests;
 mod twin;
 mod upgrade;
+mod waves;
 
 pub use settings::Settings;
 

@@ -26,8 +26,8 @@ const OURS: [&str; 2] = ["helm", "vaultup"];
 const KEEP_POLICY: &str = "helm.sh/resource-policy";
 
 /// What would be deployed.
-struct Rendered {
-    objects: Vec<Value>,
+pub(crate) struct Rendered {
+    pub(crate) objects: Vec<Value>,
     hooks: Vec<Value>,
     hook_objects: Vec<Value>,
     config: Value,
@@ -78,7 +78,8 @@ impl Release<'_> {
         Ok(Forecast { differences, commands, seconds: None })
     }
 
-    fn ask_rendered(&self, source: &Source) -> Asked<'_, Rendered> {
+    /// Asks what helm would apply for the next release; the API server has seen it.
+    pub(crate) fn ask_rendered(&self, source: &Source) -> Asked<'_, Rendered> {
         let words = self.upgrade_words(source, &["--dry-run=server", "--output=json"]);
         let attempt = "`helm upgrade --dry-run`";
         self.helm(words)

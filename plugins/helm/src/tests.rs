@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
+mod waves;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -106,19 +108,21 @@ fn answer_as_helm(version: &str, call: &Call, history: &RefCell<Vec<Value>>) -> 
     }
 }
 
+fn deployment() -> String {
+    json!({"items": [{
+        "kind": "Deployment",
+        "metadata": {"name": "shop", "uid": "u", "generation": 1,
+            "annotations": {"meta.helm.sh/release-name": "shop"}},
+        "spec": {"replicas": 2},
+        "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2,
+            "readyReplicas": 2, "availableReplicas": 2},
+    }]})
+    .to_string()
+}
+
 fn answer_as_kubectl(call: &Call) -> Reply {
     match call.arguments[0].as_str() {
-        "get" if call.arguments[1].starts_with("deployments") => Reply::output(
-            json!({"items": [{
-                "kind": "Deployment",
-                "metadata": {"name": "shop", "uid": "u", "generation": 1,
-                    "annotations": {"meta.helm.sh/release-name": "shop"}},
-                "spec": {"replicas": 2},
-                "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2,
-                    "availableReplicas": 2},
-            }]})
-            .to_string(),
-        ),
+        "get" if call.arguments[1].starts_with("deployments") => Reply::output(deployment()),
         "get" if call.arguments[1].starts_with("secret/") => Reply::output("{}"),
         "get" if call.arguments[1] == "events" => Reply::output(r#"{"items": []}"#),
         "get" if call.arguments[1].starts_with("horizontal") => Reply::output(r#"{"items": []}"#),

@@ -1,8 +1,8 @@
 //! The read-only twins: what history and workloads say of a change.
 
 use vaultup_kubectl::rollout::{self, Rollout};
-use vaultup_kubectl::{Cluster, scale};
-use vaultup_sdk::deploy::{Change, Presence};
+use vaultup_kubectl::{Cluster, scale, waves};
+use vaultup_sdk::deploy::{Change, Presence, Wave};
 use vaultup_sdk::{Error, Observation};
 
 use crate::history::History;
@@ -15,7 +15,7 @@ impl Release<'_> {
         match change {
             // It only looks whether the chart is there, so it is looked again.
             Change::Prefetch => Ok(Observation::NotStarted),
-            Change::Apply(_) => self.upgraded(),
+            Change::Apply(wave) => self.upgraded(*wave),
             Change::Stop => Ok(stopped(&self.cluster()?)),
             Change::Start => {
                 let cluster = self.cluster()?;
@@ -42,7 +42,7 @@ impl Release<'_> {
         }
     }
 
-    fn upgraded(&self) -> Result<Observation, Error> {
+    fn upgraded(&self, wave: Wave) -> Result<Observation, Error> {
         let history = self.history()?;
         if let Some(left) = self.interrupted(&history)? {
             return Ok(left);
@@ -52,6 +52,7 @@ impl Release<'_> {
             return Ok(Observation::NotStarted);
         }
         Ok(match last.status.as_str() {
+            "deployed" if wave.number < wave.of => reached(&self.cluster()?, wave)?,
             "deployed" => ready(&self.cluster()?),
             _ => Observation::failed(format!(
                 "revision {} is {}: {}",
@@ -97,8 +98,21 @@ fn stopped(cluster: &Cluster) -> Observation {
     }
 }
 
+/// Whether a wave is complete. What is held does not go on by itself.
+fn reached(cluster: &Cluster, wave: Wave) -> Result<Observation, Error> {
+    Ok(match waves::awaited(cluster, wave.instances)? {
+        None => {
+            Observation::done(format!("{} pods are new, and every pod is ready", wave.instances))
+        }
+        Some(seen) => Observation::failed(seen),
+    })
+}
+
 /// Whether every workload runs what it should.
 pub(crate) fn ready(cluster: &Cluster) -> Observation {
+    if waves::is_any_held(cluster) {
+        return Observation::failed("workloads are held for a wave");
+    }
     match rollout::of_all(cluster) {
         Rollout::Complete => Observation::done("every workload is complete and ready"),
         Rollout::UnderWay(seen) => Observation::in_progress(seen),

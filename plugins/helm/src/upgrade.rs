@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use vaultup_kubectl::objects::{Pod, REPLICAS_BEFORE};
-use vaultup_kubectl::{Cluster, Kind, Workload, follow, scale};
+use vaultup_kubectl::{Cluster, Kind, Workload, follow, scale, waves};
 use vaultup_sdk::process::{Arguments, Asked, Command, Exit, Origin};
 use vaultup_sdk::{Case, Error, cancel, clock, log};
 
@@ -25,7 +25,8 @@ struct Ended {
 }
 
 impl Release<'_> {
-    /// Upgrades to the next release's chart and waits until its workloads are ready.
+    /// Upgrades to the next release's chart and waits until its workloads are ready, unless any is
+    /// held for a wave.
     ///
     /// # Errors
     /// With the reasons of pods and hooks; what is left is found in the history.
@@ -38,7 +39,7 @@ impl Release<'_> {
             words.push("--force-conflicts".to_owned());
         }
         words.push(format!("--labels={KEY_LABEL}={}", self.operation.key));
-        words.extend(self.limits());
+        words.extend(self.limits(!waves::is_any_held(cluster)));
         let ended = self.follow(self.helm(words))?;
         let is_new = |history: &History| history.last().revision > before.last().revision;
         self.judge(&ended, "`helm upgrade`", |history| {
@@ -62,10 +63,12 @@ impl Release<'_> {
         words.extend(without_hooks.then(|| "--no-hooks".to_owned()));
         // On the way back nobody's changes of what this release owns are kept.
         words.extend(self.is_four()?.then(|| "--force-conflicts".to_owned()));
-        words.extend(self.limits());
+        words.extend(self.limits(!waves::is_any_held(cluster)));
         let ended = self.follow(self.helm(words))?;
         let history =
             self.judge(&ended, "`helm rollback`", |history| history.is_back_at(revision))?;
+        // Not before: until then what would be let go is the other release.
+        self.let_go(cluster)?;
         self.start_what_waits(was_stopped)?;
         Ok(history)
     }
@@ -77,7 +80,7 @@ impl Release<'_> {
         attempt: &str,
         is_done: impl Fn(&History) -> bool,
     ) -> Result<(), Error> {
-        words.extend(self.limits());
+        words.extend(self.limits(true));
         let ended = self.follow(self.helm(words))?;
         self.judge(&ended, attempt, is_done).map(drop)
     }
@@ -116,15 +119,15 @@ impl Release<'_> {
         follow::until_complete(&self.kubectl, self.operation.deadline, look)
     }
 
-    fn limits(&self) -> Vec<String> {
+    /// How long helm may take. It waits for pods unless they are held, which it would wait for in
+    /// vain; for hooks it always does.
+    fn limits(&self, waits: bool) -> Vec<String> {
         // Less than the operation has, so that helm can say itself that it gave up.
         let seconds = follow::patience(self.operation.deadline).as_secs().max(TIMEOUT_MIN);
         let history = self.operation.settings.history_max();
-        vec![
-            format!("--history-max={history}"),
-            format!("--timeout={seconds}s"),
-            "--wait".to_owned(),
-        ]
+        let mut words = vec![format!("--history-max={history}"), format!("--timeout={seconds}s")];
+        words.extend(waits.then(|| "--wait".to_owned()));
+        words
     }
 
     /// Runs helm, and tells meanwhile what hinders pods of the workloads and of hooks.

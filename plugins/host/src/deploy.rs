@@ -271,8 +271,8 @@ fn missing_variables(operation: &Operation<Settings>) -> Result<Option<Differenc
     let missing: Vec<&str> =
         requires.iter().filter(|name| !given.contains_key(*name)).map(String::as_str).collect();
     let detail = format!(
-        "the release requires {}, and `environment` has it not: see that the program gets it from \
-         elsewhere, or set it there",
+        "the release requires {}, which `environment` does not have: see that the program gets it \
+         from elsewhere, or set it there",
         missing.join(", ")
     );
     let (object, act) = ("configuration".to_owned(), "add".to_owned());

@@ -262,7 +262,7 @@ fn what_a_release_requires_and_no_command_is_given_is_told_r8() {
     let preview = HostPlugin::preview(&operation).unwrap();
     let told = preview.differences.iter().find(|its| its.object == "configuration").unwrap();
     assert_eq!(told.severity, Severity::Warning);
-    assert!(told.detail.contains("requires TOKEN, and"), "{}", told.detail);
+    assert!(told.detail.contains("requires TOKEN, which"), "{}", told.detail);
 }
 
 #[test]

@@ -17,6 +17,7 @@
 //! - [`limits`]: autoscalers and disruption budgets
 //! - [`selector`]: which pods an object means (pure)
 //! - [`version`]: which versions of kubectl are understood
+//! - [`waves`]: workloads held by their own means, and let go pod by pod
 //!
 //! # Invariants
 //! - A command that only reads carries nothing but names and texts of the operator's.
@@ -41,6 +42,7 @@ pub mod rollout;
 pub mod scale;
 pub mod selector;
 pub mod version;
+pub mod waves;
 
 pub use access::{Access, Kubectl};
 pub use limits::Limits;

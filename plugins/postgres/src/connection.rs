@@ -96,7 +96,7 @@ impl<'a> Connection<'a> {
         ]);
         self.reach(command)
             .argument(format!("--snapshot={snapshot}"))
-            .argument(format!("--dbname={}", self.settings.database))
+            .argument(named(&self.settings.database, "vaultup-dump"))
     }
 
     /// The command that dumps the roles; their passwords only for who may read them.
@@ -111,7 +111,7 @@ impl<'a> Connection<'a> {
     pub(crate) fn schema(&self) -> Command<Arguments> {
         let words = ["--schema-only", "--no-password", "--lock-wait-timeout=30s"];
         let command = process::command("pg_dump").arguments(words);
-        self.reach(command).argument(format!("--dbname={}", self.settings.database))
+        self.reach(command).argument(named(&self.settings.database, "vaultup-dump"))
     }
 
     /// The command that restores the dump into an empty database.
@@ -124,7 +124,7 @@ impl<'a> Connection<'a> {
         if self.settings.grants == Keep::Drop {
             command = command.argument("--no-privileges");
         }
-        self.reach(command).argument(format!("--dbname={database}")).from_artifact(DUMP)
+        self.reach(command).argument(named(database, "vaultup-restore")).from_artifact(DUMP)
     }
 
     /// Restores the dump into a database that was made for it.
@@ -186,6 +186,12 @@ impl<'a> Connection<'a> {
             None => command,
         }
     }
+}
+
+/// The database of a tool, whose session then says whose it is: no variable of the environment
+/// reaches a tool inside a component, and what it left there must be known after a crash.
+fn named(database: &str, session: &str) -> String {
+    format!("--dbname=application_name={session} dbname={database}")
 }
 
 /// Whether a command wrote anything; half a backup is none.

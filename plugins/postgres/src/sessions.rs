@@ -8,8 +8,8 @@ use crate::connection::Connection;
 
 /// How many sessions are named.
 const NAMED_MAX: usize = 10;
-/// What sessions of vaultup's own call themselves.
-const OWN: &str = "vaultup";
+/// What vaultup's own sessions in the live database call themselves.
+const OWN: [&str; 3] = ["vaultup", "vaultup-moment", "vaultup-dump"];
 
 /// A session that somebody has.
 #[derive(Deserialize)]
@@ -28,6 +28,10 @@ impl Session {
         database: &str,
     ) -> Result<Vec<Self>, Error> {
         connection.ask(&settings.maintenance, "sessions", &[("database", database)])
+    }
+
+    fn is_own(&self) -> bool {
+        self.application.as_deref().is_some_and(|application| OWN.contains(&application))
     }
 
     /// The first of them by name, a line each.
@@ -51,7 +55,7 @@ impl Session {
 /// dump and the release's own migration have to connect as well.
 pub(crate) fn name_others(connection: Connection<'_>, settings: &Settings) -> Result<(), Error> {
     let mut others = Session::all(connection, settings, &settings.database)?;
-    others.retain(|session| session.application.as_deref() != Some(OWN));
+    others.retain(|session| !session.is_own());
     if !others.is_empty() {
         log::warning(format!(
             "{} sessions of others are open, and what they write from now on is not in the \

@@ -7,6 +7,7 @@ mod kubernetes {
     mod helm;
     mod helm_killed;
     mod helm_store;
+    mod helm_waves;
     mod lease;
     mod message_center;
     mod order;

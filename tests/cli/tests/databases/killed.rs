@@ -148,6 +148,42 @@ fn a_kill_of_the_server_during_dump_proof_restore_and_exchange_loses_no_row() {
     }
 }
 
+/// A crash of the machine that ran vaultup, or tools inside a pod, leave what no process group on
+/// this one holds: a dump that waits for a reader keeps a migration from changing its tables.
+#[test]
+fn what_an_attempt_left_on_the_server_is_ended_and_keeps_nobody_from_the_upgrade() {
+    let (_folder, shop) = shop_with("1.0.0", ORDERS);
+    shop.server.psql("postgres", "CREATE DATABASE shop_vaultup_proof OWNER shop").unwrap();
+    let mut dump = shop.server.tool("pg_dump", "shop");
+    dump.args([
+        "--format=custom",
+        "--compress=0",
+        "--dbname=application_name=vaultup-dump dbname=shop",
+    ]);
+    let mut copy = shop.server.tool("psql", "shop");
+    copy.args(["--dbname=shop_vaultup_proof", "--command=SELECT pg_sleep(600)"]);
+    copy.env("PGAPPNAME", "vaultup-restore");
+    let mut left = [dump, copy]
+        .map(|mut left| left.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let sessions = |application: &str| {
+        let query = format!(
+            "SELECT count(*) FROM pg_stat_activity AS a WHERE application_name = '{application}'
+             AND (datname = 'shop_vaultup_proof' OR EXISTS (SELECT FROM pg_locks AS l
+               WHERE l.pid = a.pid AND l.relation = 'orders'::regclass))"
+        );
+        shop.server.psql("shop", &query).unwrap()
+    };
+    wait_until("the dump has its locks", || sessions("vaultup-dump") == "1");
+    wait_until("the copy is in use", || sessions("vaultup-restore") == "1");
+    expect(&shop.vaultup(&["run", "--to", "2.0.0"]).unwrap(), 0);
+    assert_eq!(shop.serving().unwrap().as_deref(), Some("2.0.0"));
+    for left in &mut left {
+        drop(left.stdout.take());
+        assert!(!left.wait().unwrap().success(), "the server ended it");
+    }
+    assert_eq!(shop.server.made_by_vaultup().unwrap(), [""; 0]);
+}
+
 fn prepare_postgres(shop: &stage::PostgresShop, instant: &Instant) {
     let faults: &[&str] = if instant.half_way { &["migrate-fails-half-way"] } else { &[] };
     shop.install(instant.to, faults).unwrap();

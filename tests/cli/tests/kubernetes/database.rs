@@ -61,6 +61,7 @@ fn vaultup_killed_during_a_dump_out_of_a_pod_is_resumed_and_loses_nothing() {
     meeting.wait(&mut child).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
+    // Its kubectl ends now, since nobody reads it. The dump in the pod may stay, with its locks.
     meeting.let_go().unwrap();
     let mut resume = shop.command(&["resume"]);
     meeting.on_path_of(&mut resume).unwrap();
