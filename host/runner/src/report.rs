@@ -129,6 +129,16 @@ impl Report {
         text
     }
 
+    /// Failures of steps other than the one that made the run leave its way: of its way back, or
+    /// of holding.
+    fn failed_afterwards(&self) -> impl Iterator<Item = &Failure> {
+        let failures = self.steps.iter().filter_map(|step| match &step.outcome {
+            Some(Outcome::Failed(failure)) => Some(failure),
+            _ => None,
+        });
+        failures.filter(|&failure| Some(failure) != self.failure.as_ref())
+    }
+
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let Self { stack, run, from, to, state, .. } = self;
         writeln!(text, "# {stack} {from} → {to}: {state}\n")?;
@@ -141,14 +151,17 @@ impl Report {
             writeln!(text, "- plugin {plugin} `{digest}`")?;
         }
         if let Some(failure) = &self.failure {
-            writeln!(text, "\n## What failed\n\n{} (VU{:04})", failure.message, failure.code)?;
-            for cause in &failure.causes {
-                writeln!(text, "- {}", cause.trim().replace('\n', "\n  "))?;
-            }
+            writeln!(text, "\n## What failed\n")?;
+            write_failure(text, failure)?;
         }
         if let Some(Ending::Held(reason)) = &self.ending {
             writeln!(text, "\n## Why it holds\n\n{reason}")?;
         }
+        let mut afterwards = self.failed_afterwards().peekable();
+        if afterwards.peek().is_some() {
+            writeln!(text, "\n## What failed afterwards\n")?;
+        }
+        afterwards.try_for_each(|failure| write_failure(text, failure))?;
         if let Some(decision) = &self.decision {
             write_decision(text, decision)?;
         }
@@ -172,6 +185,14 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn write_failure(text: &mut String, failure: &Failure) -> std::fmt::Result {
+    writeln!(text, "{} (VU{:04})", failure.message, failure.code)?;
+    failure
+        .causes
+        .iter()
+        .try_for_each(|cause| writeln!(text, "- {}", cause.trim().replace('\n', "\n  ")))
 }
 
 fn write_decision(text: &mut String, decision: &Decision) -> std::fmt::Result {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use vaultup_kubectl::access::read_json;
-use vaultup_kubectl::{Cluster, Kind, Limits, fields, manifest, required, version};
+use vaultup_kubectl::{Cluster, Kind, Limits, fields, manifest, required, version, waves};
 use vaultup_sdk::Error;
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::Asked;
@@ -217,10 +217,11 @@ impl Rendered {
     }
 }
 
-/// What limits how many pods each workload may have.
+/// What keeps a workload from taking up a change, and what limits how many pods it may have.
 fn circumstances(rendered: &Rendered, limits: &Limits, cluster: &Cluster) -> Vec<Difference> {
     let of_workloads = cluster.workloads.iter().flat_map(|workload| limits.findings(workload));
-    let mut found: Vec<Difference> = of_workloads.collect();
+    let held = cluster.workloads.iter().filter_map(waves::finding);
+    let mut found: Vec<Difference> = held.chain(of_workloads).collect();
     for object in &rendered.objects {
         let kind = object["kind"].as_str().and_then(Kind::named);
         let name = object["metadata"]["name"].as_str().unwrap_or_default();

@@ -100,7 +100,7 @@ fn stopped(cluster: &Cluster) -> Observation {
 
 /// Whether a wave is complete. What is held does not go on by itself.
 fn reached(cluster: &Cluster, wave: Wave) -> Result<Observation, Error> {
-    Ok(match waves::awaited(cluster, wave.instances)? {
+    Ok(match waves::awaited(cluster, |its| waves::share_of_held(its, wave.instances))? {
         None => {
             Observation::done(format!("{} pods are new, and every pod is ready", wave.instances))
         }

@@ -28,8 +28,8 @@ impl Release<'_> {
         if !is_upgraded {
             self.upgrade(history, &self.hold(cluster)?)?;
         }
-        let look = || self.cluster();
-        waves::reach(&self.kubectl, self.operation.deadline, wave.instances, look)
+        let share = |workload: &Workload| waves::share_of_held(workload, wave.instances);
+        waves::reach(&self.kubectl, self.operation.deadline, share, || self.cluster())
     }
 
     /// Holds what can be held, and gives what is there afterwards. What was stopped starts whole.

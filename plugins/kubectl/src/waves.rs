@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vaultup_sdk::clock::{Deadline, Wait, wait_until};
+use vaultup_sdk::deploy::{Difference, Severity};
 use vaultup_sdk::{Case, Error};
 
 use crate::access::Kubectl;
@@ -100,20 +101,52 @@ pub fn is_held(workload: &Workload) -> bool {
     workload.metadata.annotations.contains_key(HELD)
 }
 
-/// Lets as many pods go as a wave wants, and waits until they are ready.
+/// How many pods of a workload a wave of so many instances wants to be new; nothing if it is not
+/// held.
+#[must_use]
+pub fn share_of_held(workload: &Workload, instances: u32) -> Option<u32> {
+    let before = workload.metadata.annotations.get(HELD)?;
+    // What somebody has made of the annotation does not let a pod go before the last wave.
+    let of_it = instances.saturating_sub(before.parse().unwrap_or(u32::MAX));
+    let wanted = workload.wanted();
+    let is_divided = workload.spec.strategy.kind != "Recreate";
+    Some(if of_it >= wanted || is_divided { of_it.min(wanted) } else { 0 })
+}
+
+/// A finding on a workload that would not take up a change: paused by somebody else, it stops the
+/// plan; left held by an earlier run, it is let go.
+#[must_use]
+pub fn finding(workload: &Workload) -> Option<Difference> {
+    let (detail, severity) = match (is_held(workload), workload.spec.paused) {
+        (true, _) => {
+            ("a run that did not end holds it for a wave; it is let go", Severity::Warning)
+        }
+        (false, true) => (
+            "it is paused, so changes would wait; `kubectl rollout resume` it, or find out who \
+             paused it",
+            Severity::Blocking,
+        ),
+        (false, false) => return None,
+    };
+    let (object, act) = (workload.reference(), "change".to_owned());
+    Some(Difference { object, act, detail: detail.to_owned(), severity })
+}
+
+/// Lets as many pods of each workload go as `share` says, and waits until they are ready. A
+/// workload without a share is to be complete.
 ///
 /// # Errors
 /// As [`follow::until_complete`].
 pub fn reach(
     kubectl: &Kubectl,
     deadline: Deadline,
-    instances: u32,
+    share: impl Fn(&Workload) -> Option<u32>,
     mut look: impl FnMut() -> Result<Cluster, Error>,
 ) -> Result<(), Error> {
     let mut news = follow::News::default();
     let waited = wait_until(Deadline::after(follow::patience(deadline)), INTERVAL, || {
         let stepped = look().and_then(|cluster| {
-            let seen = step(kubectl, &cluster, instances)?;
+            let seen = step(kubectl, &cluster, &share)?;
             news.tell(kubectl, &cluster).map(|()| seen)
         });
         match stepped {
@@ -135,10 +168,13 @@ pub fn reach(
 ///
 /// # Errors
 /// [`Case::Failed`] if the cluster itself gave up on a workload.
-pub fn awaited(cluster: &Cluster, instances: u32) -> Result<Option<String>, Error> {
+pub fn awaited(
+    cluster: &Cluster,
+    share: impl Fn(&Workload) -> Option<u32>,
+) -> Result<Option<String>, Error> {
     let mut awaited = None;
     for workload in &cluster.workloads {
-        let seen = match next(workload, instances)? {
+        let seen = match next(workload, share(workload))? {
             Next::Nothing => continue,
             Next::Wait(seen) => seen,
             Next::LetGo | Next::Change(_) => format!("{workload} is held"),
@@ -149,19 +185,23 @@ pub fn awaited(cluster: &Cluster, instances: u32) -> Result<Option<String>, Erro
 }
 
 /// Does what can be done for a wave now, and says what it waits for.
-fn step(kubectl: &Kubectl, cluster: &Cluster, instances: u32) -> Result<Option<String>, Error> {
+fn step(
+    kubectl: &Kubectl,
+    cluster: &Cluster,
+    share: impl Fn(&Workload) -> Option<u32>,
+) -> Result<Option<String>, Error> {
     for workload in &cluster.workloads {
-        match next(workload, instances)? {
+        match next(workload, share(workload))? {
             Next::Nothing | Next::Wait(_) => {}
             Next::LetGo => let_go(kubectl, workload)?,
             Next::Change(spec) => scale::change(kubectl, workload, &json!({"spec": spec}))?,
         }
     }
-    awaited(cluster, instances)
+    awaited(cluster, share)
 }
 
-fn next(workload: &Workload, instances: u32) -> Result<Next, Error> {
-    let Some(share) = share(workload, instances) else {
+fn next(workload: &Workload, share: Option<u32>) -> Result<Next, Error> {
+    let Some(share) = share else {
         return match rollout::of(workload) {
             Rollout::Complete => Ok(Next::Nothing),
             Rollout::UnderWay(seen) => Ok(Next::Wait(seen)),
@@ -173,7 +213,7 @@ fn next(workload: &Workload, instances: u32) -> Result<Next, Error> {
     if share == 0 {
         return Ok(Next::Nothing);
     }
-    if share == wanted {
+    if share >= wanted {
         return Ok(Next::LetGo);
     }
     if status.observed_generation < metadata.generation {
@@ -201,16 +241,6 @@ fn next(workload: &Workload, instances: u32) -> Result<Next, Error> {
     })
 }
 
-/// How many pods of a workload a wave wants to be new; nothing if it is not held.
-fn share(workload: &Workload, instances: u32) -> Option<u32> {
-    let before = workload.metadata.annotations.get(HELD)?;
-    // What somebody has made of the annotation does not let a pod go before the last wave.
-    let of_it = instances.saturating_sub(before.parse().unwrap_or(u32::MAX));
-    let wanted = workload.wanted();
-    let is_divided = workload.spec.strategy.kind != "Recreate";
-    Some(if of_it >= wanted || is_divided { of_it.min(wanted) } else { 0 })
-}
-
 fn can_be_held(workload: &Workload) -> bool {
     let by_hand = workload.spec.update_strategy.kind == "OnDelete";
     workload.kind != Kind::DaemonSet && !by_hand && workload.wanted() > 0
@@ -233,11 +263,15 @@ mod tests {
         Cluster::read(json!({"items": [item]})).unwrap().workloads.remove(0)
     }
 
+    fn held(workload: &Workload, instances: u32) -> Next {
+        next(workload, share_of_held(workload, instances)).unwrap()
+    }
+
     fn deployment(paused: bool, updated: u32, ready: u32, instances: u32) -> Next {
         let status = json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": updated,
             "readyReplicas": ready});
         let spec = json!({"replicas": 4, "paused": paused});
-        next(&workload("Deployment", Some(2), spec, status), instances).unwrap()
+        held(&workload("Deployment", Some(2), spec, status), instances)
     }
 
     #[test]
@@ -262,7 +296,7 @@ mod tests {
                 "updateStrategy": {"rollingUpdate": {"partition": partition}}});
             let status = json!({"observedGeneration": 2, "replicas": 3, "readyReplicas": 3,
                 "updatedReplicas": updated});
-            next(&workload("StatefulSet", Some(0), spec, status), 2).unwrap()
+            held(&workload("StatefulSet", Some(0), spec, status), 2)
         };
         assert_eq!(set(3, 0), Next::Change(partition(Some(1))));
         assert_eq!(set(1, 1), Next::Wait("statefulset/a: 1 of 2 pods are new".to_owned()));
@@ -274,7 +308,7 @@ mod tests {
     fn what_replaces_all_pods_at_once_goes_in_the_wave_that_reaches_the_last() {
         let of = |instances| {
             let spec = json!({"replicas": 3, "paused": true, "strategy": {"type": "Recreate"}});
-            next(&workload("Deployment", Some(0), spec, json!({})), instances).unwrap()
+            held(&workload("Deployment", Some(0), spec, json!({})), instances)
         };
         assert_eq!([of(1), of(2), of(3)], [Next::Nothing, Next::Nothing, Next::LetGo]);
     }
@@ -283,11 +317,22 @@ mod tests {
     fn what_is_not_held_has_to_be_complete() {
         let status = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1,
             "availableReplicas": 2});
-        let seen = next(&workload("Deployment", None, json!({"replicas": 2}), status), 1).unwrap();
+        let seen = held(&workload("Deployment", None, json!({"replicas": 2}), status), 1);
         assert_eq!(seen, Next::Wait("deployment/a: 1 of 2 pods are new".to_owned()));
         let late = json!({"observedGeneration": 2, "conditions": [
             {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]});
-        next(&workload("Deployment", None, json!({}), late), 1).unwrap_err();
+        next(&workload("Deployment", None, json!({}), late), None).unwrap_err();
+    }
+
+    #[test]
+    fn what_somebody_else_has_paused_stops_a_plan_and_what_an_earlier_run_holds_does_not() {
+        let found = |after, paused| {
+            let workload = workload("Deployment", after, json!({"paused": paused}), json!({}));
+            finding(&workload).map(|found| found.severity)
+        };
+        assert_eq!(found(None, false), None);
+        assert_eq!(found(None, true), Some(Severity::Blocking));
+        assert_eq!(found(Some(0), true), Some(Severity::Warning));
     }
 
     #[test]

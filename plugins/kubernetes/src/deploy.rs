@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 use vaultup_kubectl::access::Place;
 use vaultup_kubectl::objects::Pod;
 use vaultup_kubectl::reason::{self, Warnings};
-use vaultup_kubectl::rollout::{self, Rollout};
-use vaultup_kubectl::{Cluster, Kind, Workload, digest, follow, scale};
-use vaultup_sdk::clock::{Deadline, Wait, wait_until};
+use vaultup_kubectl::{Cluster, Kind, Workload, digest, follow, scale, waves};
 use vaultup_sdk::deploy::{
     Change, Claim, Forecast, Instance, Inventory, Lock, Presence, Running, Traffic, Wave,
 };
@@ -15,7 +13,7 @@ use vaultup_sdk::{Deploy, Error, Observation, Operation};
 use crate::KubernetesPlugin;
 use crate::batch::Batch;
 use crate::settings::Settings;
-use crate::workload::{Component, RELEASE, can_be_paused, image, version_of};
+use crate::workload::{Component, RELEASE, image, version_of};
 
 impl Deploy for KubernetesPlugin {
     fn observe(operation: &Operation<Settings>) -> Result<Running, Error> {
@@ -86,7 +84,7 @@ impl Deploy for KubernetesPlugin {
         let component = Component::of(operation);
         let cluster = component.cluster()?;
         let workload = &cluster.workloads[0];
-        if component.has_next(workload)? && serves(workload, wave) {
+        if component.has_next(workload)? && matches!(awaited(&cluster, wave), Ok(None)) {
             return Ok(());
         }
         // Those of a copy were applied when it was made, and would undo what was stopped since.
@@ -114,12 +112,11 @@ impl Deploy for KubernetesPlugin {
         }
         component.set_image(workload, &among)?;
         component.suspend(false)?;
-        if wave.number < wave.of && can_be_paused(workload) {
-            component.pause_at(wave.instances)?;
-            return component.until_wave_is_ready(wave);
+        let (kubectl, look) = (&component.kubectl, || component.cluster());
+        match share(workload, wave) {
+            Some(_) => waves::reach(kubectl, operation.deadline, |its| share(its, wave), look),
+            None => follow::until_complete(kubectl, operation.deadline, look),
         }
-        let look = || component.cluster();
-        follow::until_complete(&component.kubectl, operation.deadline, look)
     }
 
     fn stop(operation: &Operation<Settings>) -> Result<(), Error> {
@@ -277,39 +274,25 @@ impl Component<'_> {
         }
         Ok(())
     }
+}
 
-    /// Waits until the pods of a wave are ready; its Deployment is paused.
-    fn until_wave_is_ready(&self, wave: Wave) -> Result<(), Error> {
-        let mut news = follow::News::default();
-        let deadline = Deadline::after(follow::patience(self.operation.deadline));
-        let waited = wait_until(deadline, follow::INTERVAL, || {
-            let cluster = self.cluster()?;
-            let workload = &cluster.workloads[0];
-            if serves(workload, wave) {
-                return Ok(Wait::Over(()));
-            }
-            news.tell(&self.kubectl, &cluster)?;
-            let instances = wave.instances;
-            Ok(Wait::NotYet(format!("{workload}: not all of {instances} new pods are ready")))
-        });
-        waited.map_err(|error| follow::with_reasons(&self.kubectl, error, self.cluster()))
+/// What a wave still waits for.
+pub(crate) fn awaited(cluster: &Cluster, wave: Wave) -> Result<Option<String>, Error> {
+    let is_held = |its: &Workload| {
+        // What an earlier wave held back is no part of a complete rollout.
+        let partition = its.spec.update_strategy.rolling_update.partition;
+        share(its, wave).is_none() && (partition > 0 || scale::awaits_start(its))
+    };
+    match cluster.workloads.iter().find(|its| is_held(its)) {
+        Some(workload) => Ok(Some(format!("{workload} is held"))),
+        None => waves::awaited(cluster, |its| share(its, wave)),
     }
 }
 
-/// Whether the new pods of a wave exist and every pod is ready.
-pub(crate) fn serves(workload: &Workload, wave: Wave) -> bool {
-    let status = &workload.status;
-    if status.observed_generation < workload.metadata.generation {
-        return false;
-    }
-    if wave.number == wave.of {
-        // What an earlier wave held back is no part of a complete rollout.
-        let is_whole = workload.spec.update_strategy.rolling_update.partition == 0;
-        return is_whole
-            && rollout::of(workload) == Rollout::Complete
-            && !scale::awaits_start(workload);
-    }
-    status.updated_replicas >= wave.instances && status.ready_replicas >= status.replicas
+/// How many pods a wave wants to be new, if that is not all of them and can be held.
+fn share(workload: &Workload, wave: Wave) -> Option<u32> {
+    let is_part = wave.number < wave.of && wave.instances < workload.wanted_when_open();
+    (is_part && workload.kind != Kind::DaemonSet).then_some(wave.instances)
 }
 
 /// Digest of what decides how the component runs: the cluster itself and the template.

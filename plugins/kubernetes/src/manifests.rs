@@ -11,7 +11,7 @@
 use serde_json::{Value, json};
 use vaultup_kubectl::objects::Container;
 use vaultup_kubectl::scale::{self, FIELD_MANAGER};
-use vaultup_kubectl::{Kind, Workload, access};
+use vaultup_kubectl::{Kind, Workload, access, manifest};
 use vaultup_sdk::deploy::{Difference, Severity};
 use vaultup_sdk::process::{Asked, Exit, Finished};
 use vaultup_sdk::{Error, log};
@@ -25,24 +25,20 @@ const DIFFERS: i32 = 1;
 const DIFF_CHARACTERS_MAX: usize = 4000;
 
 impl Component<'_> {
-    /// Applies the manifests as they are.
-    pub(crate) fn apply_manifests(&self) -> Result<(), Error> {
-        match &self.operation.settings.manifests {
-            Some(manifests) => {
-                let file = format!("--filename={manifests}");
-                self.kubectl.text(&self.apply_words(&file)).map(drop)
-            }
-            None => Ok(()),
-        }
+    /// Applies the manifests as they are, but for the component's own Job or CronJob: of that
+    /// nothing runs yet.
+    pub(crate) fn apply_manifests_at_rest(&self) -> Result<(), Error> {
+        let Some(manifests) = &self.operation.settings.manifests else { return Ok(()) };
+        let mut objects = self.written(manifests)?;
+        objects.iter_mut().for_each(|object| suspend(object, &self.operation.settings.workload));
+        self.apply(objects)
     }
 
     /// Applies the manifests, so that the workload waits for its image. Says how many instances
     /// they ask for.
     pub(crate) fn apply_manifests_around(&self, workload: &Workload) -> Result<Option<u64>, Error> {
         let Some(manifests) = &self.operation.settings.manifests else { return Ok(None) };
-        let file = format!("--filename={manifests}");
-        let written = self.kubectl.text(&["create", "--dry-run=client", &file, "--output=json"])?;
-        let mut objects = objects(&written)?;
+        let mut objects = self.written(manifests)?;
         let container = self.container(workload)?;
         let is_it = |object: &&mut Value| {
             object["kind"] == workload.kind.name()
@@ -55,8 +51,7 @@ impl Component<'_> {
             self.change(workload, &waiting)?;
         }
         scale::disown(&self.kubectl, workload)?;
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-        self.kubectl.feed(&self.apply_words("--filename=-"), list.to_string())?;
+        self.apply(objects)?;
         Ok(asked)
     }
 
@@ -83,11 +78,18 @@ impl Component<'_> {
         }))
     }
 
-    fn apply_words<'w>(&self, file: &'w str) -> Vec<&'w str> {
+    /// The objects of manifests.
+    fn written(&self, manifests: &str) -> Result<Vec<Value>, Error> {
+        let file = format!("--filename={manifests}");
+        objects(&self.kubectl.text(&["create", "--dry-run=client", &file, "--output=json"])?)
+    }
+
+    fn apply(&self, objects: Vec<Value>) -> Result<(), Error> {
         let mut words = vec!["apply", "--server-side", "--field-manager=vaultup"];
         words.extend(self.operation.settings.take_over_fields.then_some("--force-conflicts"));
-        words.extend([file, "--output=name"]);
-        words
+        words.extend(["--filename=-", "--output=name"]);
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        self.kubectl.feed(&words, list.to_string()).map(drop)
     }
 }
 
@@ -105,6 +107,14 @@ fn left_as_it_is(object: &mut Value, container: &Container, is_held: bool) -> Op
         its["image"] = json!(container.image);
     }
     asked
+}
+
+/// Suspends an object, if it is this Job or CronJob.
+fn suspend(object: &mut Value, workload: &str) {
+    let is_batch = object["kind"] == "Job" || object["kind"] == "CronJob";
+    if is_batch && manifest::reference(object).to_lowercase() == workload {
+        object["spec"]["suspend"] = json!(true);
+    }
 }
 
 /// The patch that makes a workload wait with what changes of its pods.
@@ -180,6 +190,18 @@ mod tests {
         assert_eq!([&containers[0]["image"], &containers[1]["image"]], ["api:7", "s:2"]);
         assert_eq!(left_as_it_is(&mut object, &live, true), Some(3));
         assert!(object["spec"].get("replicas").is_none(), "what was stopped stays so");
+    }
+
+    #[test]
+    fn of_a_copy_s_manifests_its_own_job_is_suspended_and_no_other() {
+        let suspended = |kind: &str, name: &str| {
+            let mut object = json!({"kind": kind, "metadata": {"name": name}, "spec": {}});
+            suspend(&mut object, "job/digest");
+            object["spec"]["suspend"] == true
+        };
+        assert!(suspended("Job", "digest"));
+        assert!(!suspended("Job", "seed"), "the copy may need it");
+        assert!(!suspended("CronJob", "digest") && !suspended("Deployment", "digest"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde_json::Value;
 use vaultup_kubectl::access::Place;
 use vaultup_kubectl::rights::{self, Listed};
 use vaultup_kubectl::rollout::Rollout;
-use vaultup_kubectl::{Kind, Kubectl, Limits, lease, limits, required, rollout, version};
+use vaultup_kubectl::{Kind, Kubectl, Limits, lease, limits, required, rollout, version, waves};
 use vaultup_sdk::deploy::{Difference, Forecast, Severity};
 use vaultup_sdk::process::Asked;
 use vaultup_sdk::{Error, Operation};
@@ -45,12 +45,7 @@ impl Component<'_> {
             let detail = format!("{}: {} → {image}", container.name, container.image);
             found.push(difference(&reference, "change", detail, Severity::Information));
         }
-        if workload.spec.paused {
-            let detail = "it is paused, so changes would wait; `kubectl rollout resume` it, or \
-                          find out who paused it"
-                .to_owned();
-            found.push(difference(&reference, "change", detail, Severity::Blocking));
-        }
+        found.extend(waves::finding(workload));
         if let Rollout::GivenUp(why) = rollout::of(workload) {
             found.push(difference(&reference, "change", why, Severity::Blocking));
         }

@@ -111,7 +111,7 @@ impl Component<'_> {
             self.kubectl.text(&words)?;
         }
         if self.manifests_of_the_copy()?.is_some() {
-            return self.apply_manifests();
+            return self.apply_manifests_at_rest();
         }
         let copy = as_a_copy(live)?.to_string();
         let words = ["create", "--filename=-", "--output=name"];
@@ -162,15 +162,9 @@ impl Batch<'_> {
         let component = Component::of(self.operation);
         component.scratch()?.ensure(self.operation.deadline)?;
         let live = component.live()?;
-        let mut copy = self.object_if_there()?;
-        if copy.is_none() {
+        if self.object_if_there()?.is_none() {
             log::info(format!("{} as a copy, suspended", self.operation.settings.workload));
             component.make(&live)?;
-            copy = self.object_if_there()?;
-        }
-        // What `manifests` say need not be suspended, and a crash may have come in between.
-        if copy.is_some_and(|copy| copy["spec"]["suspend"] != true) {
-            self.patch(&json!({"spec": {"suspend": true}}))?;
         }
         self.revert(&self.previous(&component, &live)?, presence)
     }

@@ -7,7 +7,7 @@ use vaultup_sdk::deploy::{Change, Presence};
 use vaultup_sdk::{Error, Observation};
 
 use crate::batch::{Batch, Kind, awaits};
-use crate::deploy::serves;
+use crate::deploy::awaited;
 use crate::job::job_of;
 use crate::workload::Component;
 
@@ -25,10 +25,14 @@ impl Component<'_> {
         match change {
             Change::Prefetch => Ok(Observation::NotStarted),
             Change::Apply(wave) => Ok(match self.has_next(workload)? {
-                true if serves(workload, *wave) => {
-                    Observation::done(format!("{workload} has the image and its pods are ready"))
-                }
-                true => progress(&cluster),
+                true => match awaited(&cluster, *wave) {
+                    Ok(None) => Observation::done(format!(
+                        "{workload} has the image and its pods are ready"
+                    )),
+                    // It goes on by itself, or is made to; whoever asks again finds out.
+                    Ok(Some(seen)) => Observation::failed(seen),
+                    Err(error) => Observation::failed(error.message()),
+                },
                 false => Observation::NotStarted,
             }),
             Change::Stop => Ok(stopped(&cluster)),

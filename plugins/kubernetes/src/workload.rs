@@ -1,12 +1,9 @@
 //! The component's workload, and the changes that are made to it.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use vaultup_kubectl::lease::Lease;
 use vaultup_kubectl::objects::Container;
-use vaultup_kubectl::{Cluster, Kind, Kubectl, Workload, copy, scale};
-use vaultup_sdk::clock::{Wait, wait_until};
+use vaultup_kubectl::{Cluster, Kubectl, Workload, copy, scale};
 use vaultup_sdk::process::Asked;
 use vaultup_sdk::{Error, Operation};
 
@@ -14,8 +11,6 @@ use crate::settings::Settings;
 
 /// Annotation of the pods with the release that they are.
 pub(crate) const RELEASE: &str = "vaultup.dev/release";
-/// Between two looks at a wave.
-const INTERVAL: Duration = Duration::from_millis(200);
 
 /// kubectl in the namespace that an operation acts on: of a rehearsal never the live one.
 pub(crate) fn kubectl_of(operation: &Operation<Settings>) -> Kubectl {
@@ -134,21 +129,6 @@ impl<'o> Component<'o> {
         self.kubectl.text(&words).map(drop)
     }
 
-    /// Waits until so many pods are of the present template, and pauses the Deployment then.
-    pub(crate) fn pause_at(&self, pods: u32) -> Result<(), Error> {
-        wait_until(self.operation.deadline, INTERVAL, || {
-            let cluster = self.cluster()?;
-            let its = &cluster.workloads[0];
-            let taken_up = its.status.observed_generation >= its.metadata.generation;
-            let new = if taken_up { its.status.updated_replicas } else { 0 };
-            if new < pods {
-                return Ok(Wait::NotYet(format!("{new} of {pods} pods are new")));
-            }
-            self.change(its, &json!({"spec": {"paused": true}}))?;
-            Ok(Wait::Over(()))
-        })
-    }
-
     /// Suspends or resumes the CronJobs that belong to the component.
     pub(crate) fn suspend(&self, suspended: bool) -> Result<(), Error> {
         if !self.operation.is_live() {
@@ -174,11 +154,6 @@ pub(crate) fn image(operation: &Operation<Settings>) -> Result<&str, Error> {
         let message = format!("release {} names no image for {subject}", next.version);
         Error::invalid_settings(message)
     })
-}
-
-/// Whether a workload is a Deployment, which alone can be paused.
-pub(crate) fn can_be_paused(workload: &Workload) -> bool {
-    workload.kind == Kind::Deployment
 }
 
 /// The version that an image's tag is.

@@ -99,3 +99,19 @@ fn what_is_held_is_let_go_after_the_way_back_and_not_before() {
     assert_eq!(workload.borrow()["spec"]["paused"], Value::Null);
     assert!(matches!(world.status(back()), Observation::Done(_)));
 }
+
+#[test]
+fn what_somebody_has_paused_stops_the_plan_since_helm_would_wait_for_it_in_vain() {
+    let world = World::new("v4.1.4");
+    let mut answer: Value = serde_json::from_str(&deployment()).unwrap();
+    answer["items"][0]["spec"]["paused"] = json!(true);
+    let answer = answer.to_string();
+    world.machine.answer("kubectl", move |call| match call.arguments[1].as_str() {
+        list if list.starts_with("deployments") => Reply::output(answer.clone()),
+        _ => answer_as_kubectl(call),
+    });
+    let found = HelmPlugin::preview(&world.operation()).unwrap().differences;
+    let found = found.iter().find(|its| its.object == "deployment/shop").unwrap();
+    assert_eq!(found.severity, Severity::Blocking);
+    assert!(found.detail.contains("kubectl rollout resume"), "{}", found.detail);
+}

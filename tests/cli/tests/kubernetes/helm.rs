@@ -79,6 +79,10 @@ fn a_way_back_to_a_revision_that_is_unknown_by_then_holds_with_code_state_and_ne
     let words =
         ["error[VU0415]", "`shop` has no revision 1 any more", "state: ", "next: `vaultup "];
     in_order(&shown, &words);
+    let report = expect(&namespace.vaultup(&["report"]).unwrap(), 0);
+    let words = ["## What failed\n", "Readiness probe failed", "## Why it holds\n"];
+    in_order(&report, &words);
+    in_order(&report, &["## What failed afterwards\n", "`shop` has no revision 1 any more"]);
 }
 
 #[test]
