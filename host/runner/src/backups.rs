@@ -24,14 +24,18 @@ use crate::writer::Writer;
 /// File with this user's key, in the configuration directory.
 pub const IDENTITY_FILE: &str = "identity.txt";
 
-/// Opens a project's vault, and says where the key came from.
+/// Opens a project's vault, and says where the key came from. One is made only where there is
+/// something to back up.
 ///
 /// # Errors
 /// [`Error::Vault`].
 pub fn open_vault(machinery: &Machinery, project: &Project) -> Result<(Vault, KeysOrigin), Error> {
     let identity = machinery.places.configuration.join(IDENTITY_FILE);
     let backups = &project.stack.backups;
-    let (keys, origin) = Keys::load_or_create(&identity, &backups.recipients)?;
+    let (keys, origin) = match project.stack.datastores.is_empty() {
+        true => Keys::load(&identity, &backups.recipients)?,
+        false => Keys::load_or_create(&identity, &backups.recipients)?,
+    };
     let root = match &backups.directory {
         Some(directory) => project.directory.join(directory),
         None => machinery.places.data.join("backups").join(project.stack.name.as_str()),

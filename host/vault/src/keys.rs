@@ -42,6 +42,8 @@ pub enum KeysOrigin {
     },
     /// Only the recipients of the stack file can read; this machine cannot prove or restore.
     RecipientsOnly,
+    /// There are neither recipients nor an identity, and so no backups.
+    Nowhere,
 }
 
 /// The keys of a vault. Shows nothing secret when it is printed.
@@ -64,6 +66,20 @@ impl Keys {
         identity_file: &Path,
         recipients: &[String],
     ) -> Result<(Self, KeysOrigin), Error> {
+        match Self::load(identity_file, recipients)? {
+            (_, KeysOrigin::Nowhere) => {
+                let (identity, created) = create(identity_file)?;
+                Ok(Self::of(identity_file, Vec::new(), Some(identity), created))
+            }
+            loaded => Ok(loaded),
+        }
+    }
+
+    /// Loads the keys that there are, where nothing will be backed up.
+    ///
+    /// # Errors
+    /// As [`Keys::load_or_create`].
+    pub fn load(identity_file: &Path, recipients: &[String]) -> Result<(Self, KeysOrigin), Error> {
         if recipients.len() > RECIPIENTS_MAX {
             return Err(Error::TooMuch {
                 what: "recipients of backups",
@@ -71,32 +87,33 @@ impl Keys {
                 limit: RECIPIENTS_MAX as u64,
             });
         }
-        let mut parsed: Vec<_> =
-            recipients.iter().map(|text| recipient(text)).collect::<Result<_, _>>()?;
-        let (identity, created) = match load(identity_file)? {
-            Some(identity) => (Some(identity), false),
-            None if recipients.is_empty() => {
-                create(identity_file).map(|(i, new)| (Some(i), new))?
-            }
-            None => (None, false),
-        };
-        let origin = match &identity {
+        let parsed = recipients.iter().map(|text| recipient(text)).collect::<Result<_, _>>()?;
+        Ok(Self::of(identity_file, parsed, load(identity_file)?, false))
+    }
+
+    fn of(
+        identity_file: &Path,
+        mut recipients: Vec<x25519::Recipient>,
+        identity: Option<x25519::Identity>,
+        created: bool,
+    ) -> (Self, KeysOrigin) {
+        let identity_file = identity_file.to_owned();
+        let own = identity.as_ref().map(x25519::Identity::to_public);
+        let origin = match &own {
+            None if recipients.is_empty() => KeysOrigin::Nowhere,
             None => KeysOrigin::RecipientsOnly,
-            Some(identity) => {
-                let recipient = identity.to_public().to_string();
-                let identity_file = identity_file.to_owned();
-                if created {
-                    KeysOrigin::Created { identity_file, recipient }
-                } else {
-                    KeysOrigin::Existing { identity_file, recipient }
+            Some(own) => {
+                let (identity_file, recipient) = (identity_file.clone(), own.to_string());
+                match created {
+                    true => KeysOrigin::Created { identity_file, recipient },
+                    false => KeysOrigin::Existing { identity_file, recipient },
                 }
             }
         };
-        parsed.extend(identity.as_ref().map(x25519::Identity::to_public));
-        parsed.sort_by_key(ToString::to_string);
-        parsed.dedup_by_key(|one| one.to_string());
-        let identity_file = identity_file.to_owned();
-        Ok((Self { recipients: parsed, identity, identity_file }, origin))
+        recipients.extend(own);
+        recipients.sort_by_key(ToString::to_string);
+        recipients.dedup_by_key(|one| one.to_string());
+        (Self { recipients, identity, identity_file }, origin)
     }
 
     /// The public keys that new backups are encrypted to, sorted.
@@ -232,6 +249,18 @@ mod tests {
         assert_eq!(first.recipients(), second.recipients());
         let left: Vec<_> = fs::read_dir(file.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn where_nothing_is_backed_up_no_identity_is_made_and_one_that_is_there_is_loaded() {
+        let (_home, file) = home();
+        let (none, origin) = Keys::load(&file, &[]).unwrap();
+        assert_eq!((origin, none.recipients()), (KeysOrigin::Nowhere, Vec::new()));
+        assert!(!file.exists() && none.encryptor().is_err());
+        let (own, _) = Keys::load_or_create(&file, &[]).unwrap();
+        let (loaded, origin) = Keys::load(&file, &[]).unwrap();
+        assert!(matches!(origin, KeysOrigin::Existing { .. }));
+        assert_eq!(loaded.recipients(), own.recipients());
     }
 
     #[test]
