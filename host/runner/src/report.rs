@@ -151,7 +151,7 @@ impl Report {
             writeln!(text, "- plugin {plugin} `{digest}`")?;
         }
         if let Some(failure) = &self.failure {
-            writeln!(text, "\n## What failed\n")?;
+            writeln!(text, "\n## What failed")?;
             write_failure(text, failure)?;
         }
         if let Some(Ending::Held(reason)) = &self.ending {
@@ -159,7 +159,7 @@ impl Report {
         }
         let mut afterwards = self.failed_afterwards().peekable();
         if afterwards.peek().is_some() {
-            writeln!(text, "\n## What failed afterwards\n")?;
+            writeln!(text, "\n## What failed afterwards")?;
         }
         afterwards.try_for_each(|failure| write_failure(text, failure))?;
         if let Some(decision) = &self.decision {
@@ -188,11 +188,9 @@ impl Report {
 }
 
 fn write_failure(text: &mut String, failure: &Failure) -> std::fmt::Result {
-    writeln!(text, "{} (VU{:04})", failure.message, failure.code)?;
-    failure
-        .causes
-        .iter()
-        .try_for_each(|cause| writeln!(text, "- {}", cause.trim().replace('\n', "\n  ")))
+    writeln!(text, "\n{} (VU{:04})", failure.message, failure.code)?;
+    let mut causes = failure.causes.iter().map(|cause| cause.trim().replace('\n', "\n  "));
+    causes.try_for_each(|cause| writeln!(text, "- {cause}"))
 }
 
 fn write_decision(text: &mut String, decision: &Decision) -> std::fmt::Result {

@@ -257,9 +257,9 @@ mod tests {
     use super::*;
 
     fn workload(kind: &str, after: Option<u32>, spec: Value, status: Value) -> Workload {
-        let annotations = after.map(|after| json!({HELD: after.to_string()}));
+        let held = after.map(|after| json!({HELD: after.to_string()})).unwrap_or(json!({}));
         let item = json!({"kind": kind, "spec": spec, "status": status,
-            "metadata": {"name": "a", "generation": 2, "annotations": annotations.unwrap_or(json!({}))}});
+            "metadata": {"name": "a", "generation": 2, "annotations": held}});
         Cluster::read(json!({"items": [item]})).unwrap().workloads.remove(0)
     }
 

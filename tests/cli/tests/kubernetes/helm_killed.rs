@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::helm::shop;
-use super::support::{Gate, WITHIN, begun, expect, is_pending, kill_helm, statuses, until};
+use super::support::{
+    Gate, WITHIN, begun, expect, is_pending, kill_both, kill_helm, statuses, until,
+};
 
 #[test]
 fn vaultup_and_helm_killed_in_the_middle_are_resumed_to_the_end() {
@@ -11,14 +13,7 @@ fn vaultup_and_helm_killed_in_the_middle_are_resumed_to_the_end() {
     let slow = "2.0.1-slow";
     let entry = format!("[components.shop]\nchart = \"charts/{slow}\"\n");
     namespace.chart(slow, &entry).unwrap();
-    let mut child = begun(namespace.command(&["run", "--to", slow]));
-    until("helm began", || {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before helm began");
-        is_pending(&namespace, "shop")
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    kill_helm(&namespace);
+    kill_both(&namespace, slow);
     expect(&namespace.vaultup(&["resume"]).unwrap(), 0);
     assert_eq!(statuses(&namespace, "shop").last().unwrap(), "4 deployed");
     assert_eq!(namespace.serving().unwrap(), [format!("localhost/app:{slow}")]);

@@ -1,13 +1,11 @@
-//! helm releases in waves: a Deployment of three pods and a StatefulSet of two, upgraded pod by pod.
+//! helm releases in waves: a Deployment of three pods and a StatefulSet of two.
 
 use serde_json::Value;
 use stage::{Namespace, Ran};
 use tempfile::TempDir;
 
 use super::stack_file::StackFile;
-use super::support::{
-    WITHIN, WITHIN_SHORT, begun, expect, is_pending, kill_helm, namespace, statuses, until,
-};
+use super::support::{WITHIN, WITHIN_SHORT, begun, expect, kill_both, namespace, statuses, until};
 
 const BAD: &str = "2.0.1-bad";
 const VALUES: [&str; 2] = ["--set=replicas=3", "--set=members=2"];
@@ -125,14 +123,7 @@ fn a_way_back_from_the_middle_of_a_wave_replaces_what_was_new() {
 fn vaultup_and_helm_killed_before_the_first_wave_are_resumed_to_the_end() {
     let hook = "set = [\"hook.enabled=true\", \"hook.sleep=8s\"]\n";
     let (namespace, _folder) = shop(WITHIN, hook);
-    let mut child = begun(namespace.command(&["run", "--to", "2.0.0"]));
-    until("helm began", || {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before helm began");
-        is_pending(&namespace, "shop")
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    kill_helm(&namespace);
+    kill_both(&namespace, "2.0.0");
     expect(&namespace.vaultup(&["resume"]).unwrap(), 0);
     assert_eq!(statuses(&namespace, "shop").last().unwrap(), "4 deployed");
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:2.0.0"]);

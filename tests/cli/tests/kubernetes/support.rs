@@ -75,6 +75,18 @@ pub(crate) fn kill_helm(namespace: &Namespace) {
     }
 }
 
+/// Begins an upgrade of the helm release `shop`, and kills vaultup and helm as soon as helm works.
+pub(crate) fn kill_both(namespace: &Namespace, to: &str) {
+    let mut child = begun(namespace.command(&["run", "--to", to]));
+    until("helm began", || {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before helm began");
+        is_pending(namespace, "shop")
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    kill_helm(namespace);
+}
+
 /// The exit status must be this; what was shown is given back.
 pub(crate) fn expect(ran: &Ran, status: i32) -> String {
     assert_eq!(ran.status, Some(status), "{}", ran.shown());
