@@ -60,6 +60,16 @@ impl Ran {
     pub fn shown(&self) -> String {
         format!("{}{}", self.output, self.errors)
     }
+
+    /// The set that `backup create --format json` says it made.
+    ///
+    /// # Errors
+    /// When it made none.
+    pub fn set(&self) -> Result<String> {
+        ensure!(self.status == Some(0), "{}", self.shown());
+        let last: Value = serde_json::from_str(self.output.lines().last().unwrap_or_default())?;
+        last["set"].as_str().map(str::to_owned).with_context(|| self.shown())
+    }
 }
 
 impl Shop {

@@ -138,10 +138,6 @@ impl MongoShop {
     /// # Errors
     /// When it fails.
     pub fn back_up(&self) -> Result<String> {
-        let created = self.vaultup(&["backup", "create", "--format", "json"])?;
-        ensure!(created.status == Some(0), "{}", created.shown());
-        let last = created.output.lines().last().unwrap_or_default();
-        let last: serde_json::Value = serde_json::from_str(last)?;
-        Ok(last["set"].as_str().unwrap_or_default().to_owned())
+        self.vaultup(&["backup", "create", "--format", "json"])?.set()
     }
 }

@@ -146,10 +146,7 @@ impl PostgresShop {
     /// # Errors
     /// When it fails.
     pub fn back_up(&self) -> Result<String> {
-        let created = self.vaultup(&["backup", "create", "--format", "json"])?;
-        ensure!(created.status == Some(0), "{}", created.shown());
-        let last: Value = serde_json::from_str(created.output.lines().last().unwrap_or_default())?;
-        Ok(last["set"].as_str().unwrap_or_default().to_owned())
+        self.vaultup(&["backup", "create", "--format", "json"])?.set()
     }
 
     /// Orders and a digest of all rows, whatever the schema.

@@ -1,6 +1,7 @@
 //! A PostgreSQL inside a pod that listens on no network: dump, proof and restore go through
 //! `kubectl exec -i` alone.
 
+use std::fs;
 use std::process::Stdio;
 
 use stage::{Meeting, PodShop, Programs, Ran, Rendezvous};
@@ -41,6 +42,31 @@ fn a_database_in_a_pod_is_dumped_proven_upgraded_and_restored_through_kubectl_ex
         assert_eq!(shop.digest().unwrap(), before, "{fault}: no row differs");
         assert_eq!(left_by_vaultup(&shop), "", "{fault}");
     }
+}
+
+/// The datastore lives `inside` a helm release, whose `exec` says in which workload.
+#[test]
+fn a_helm_release_leads_the_tools_into_its_pod() {
+    let (namespace, folder) = namespace(&["helm", "host", "kubernetes", "postgres"]);
+    namespace.chart("1.0.0", "").unwrap();
+    namespace.helm(&["install", "web", "charts/1.0.0", "--wait", "--timeout=4m"]).unwrap();
+    let web = format!(
+        "[components.web]\nplugin = \"helm\"\n[components.web.settings]\nrelease = \"web\"\n\
+         namespace = \"{}\"\nexec = \"deployment/db\"\n",
+        namespace.name()
+    );
+    let programs = Programs::beside_this_test().unwrap();
+    let shop = PodShop::open(namespace, folder.path(), &programs, ORDERS).unwrap();
+    let file = folder.path().join("vaultup.toml");
+    let stack = fs::read_to_string(&file).unwrap().replace("inside = \"db\"", "inside = \"web\"");
+    fs::write(file, stack + &web).unwrap();
+    let before = shop.digest().unwrap();
+    let set = shop.vaultup(&["backup", "create", "--format", "json"]).unwrap().set().unwrap();
+    shop.psql("shop", "DELETE FROM orders WHERE id % 2 = 0").unwrap();
+    assert_ne!(shop.digest().unwrap(), before);
+    expect(&shop.vaultup(&["restore", &set, "--yes"]).unwrap(), 0);
+    assert_eq!(shop.digest().unwrap(), before);
+    assert_eq!(left_by_vaultup(&shop), "");
 }
 
 #[test]
