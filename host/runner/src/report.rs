@@ -194,10 +194,13 @@ fn write_failure(text: &mut String, failure: &Failure) -> std::fmt::Result {
 }
 
 fn write_decision(text: &mut String, decision: &Decision) -> std::fmt::Result {
-    writeln!(text, "\n## Decision: {}\n\nBecause {}.\n", decision.choice(), decision.reason())?;
+    writeln!(text, "\n## Decision: {}\n\nBecause {}.", decision.choice(), decision.reason())?;
+    if decision.datastores.is_empty() {
+        return Ok(());
+    }
     writeln!(
         text,
-        "| datastore | schema | migration | previous release | proof | loss | choice |"
+        "\n| datastore | schema | migration | previous release | proof | loss | choice |"
     )?;
     writeln!(text, "|---|---|---|---|---|---|---|")?;
     for (name, (input, choice)) in &decision.datastores {
