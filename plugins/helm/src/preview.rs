@@ -28,7 +28,7 @@ const KEEP_POLICY: &str = "helm.sh/resource-policy";
 /// What would be deployed.
 pub(crate) struct Rendered {
     pub(crate) objects: Vec<Value>,
-    hooks: Vec<Value>,
+    pub(crate) hooks: Vec<Value>,
     hook_objects: Vec<Value>,
     config: Value,
     is_server_side: bool,

@@ -47,6 +47,12 @@ impl Release<'_> {
         for workload in cluster.workloads.iter().filter(|its| holds(its)) {
             log::warning(format!("{workload}: the chart holds it itself, and no wave does"));
         }
+        for hook in rendered.hooks.iter().filter(|hook| runs_afterwards(hook)) {
+            let hook = hook["name"].as_str().unwrap_or("?");
+            log::warning(format!(
+                "the hook {hook} runs with this wave: helm knows of no later one"
+            ));
+        }
         waves::hold(&self.kubectl, &cluster, |workload| !holds(workload))?;
         self.cluster()
     }
@@ -72,6 +78,12 @@ fn holds_itself(object: &Value) -> bool {
     !spec["paused"].is_null() || !partition.is_null()
 }
 
+/// Whether a hook was written for when the release is upgraded.
+fn runs_afterwards(hook: &Value) -> bool {
+    let events = hook["events"].as_array();
+    events.into_iter().flatten().any(|event| event == "post-upgrade")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -84,5 +96,11 @@ mod tests {
         assert!(holds_itself(&json!({"spec": {"paused": false}})));
         let parted = json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 0}}}});
         assert!(holds_itself(&parted));
+    }
+
+    #[test]
+    fn a_hook_for_after_the_upgrade_is_told_from_one_for_before() {
+        assert!(runs_afterwards(&json!({"events": ["post-install", "post-upgrade"]})));
+        assert!(!runs_afterwards(&json!({"events": ["pre-upgrade"]})));
     }
 }
