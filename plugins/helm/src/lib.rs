@@ -35,8 +35,8 @@
 //! helm upgrades a release once, with the first wave, while vaultup holds its workloads: a
 //! StatefulSet by its partition, a Deployment by pausing it. Each wave then lets as many pods go as
 //! it says, workload by workload. Hooks run with the first wave, those after the upgrade too, which
-//! is told: helm knows of no later moment. New workloads, DaemonSets and what the chart itself holds (`paused`,
-//! `partition`) go with the first wave; what was stopped before starts as a whole.
+//! is told: helm knows of no later moment. New workloads, DaemonSets and what the chart itself
+//! holds (`paused`, `partition`) go with the first wave; what was stopped before starts as a whole.
 //!
 //! # Rehearsal
 //! A copy is a namespace of its own: `namespace` under `rehearsal.settings`, or else the live one's
