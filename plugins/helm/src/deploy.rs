@@ -82,6 +82,10 @@ impl Deploy for HelmPlugin {
         let next = &operation.next()?.version;
         let is_upgraded = history.last().status == "deployed"
             && release.version(history.last())?.as_ref() == Some(next);
+        if is_upgraded && is_stopped(&cluster) {
+            // A run that holds stopped it in the middle of its waves.
+            return release.start_whole(&cluster);
+        }
         if wave.number < wave.of {
             return release.upgrade_in_waves(&history, cluster, wave, is_upgraded);
         }
@@ -137,7 +141,7 @@ impl Deploy for HelmPlugin {
         match presence {
             Presence::Stopped => release.stage(number),
             Presence::Running => {
-                let is_stopped = cluster.workloads.iter().any(scale::awaits_start);
+                let is_stopped = is_stopped(&cluster);
                 if history.is_back_at(number) && !is_stopped && is_complete(&cluster) {
                     return Ok(());
                 }
@@ -219,6 +223,11 @@ pub(crate) fn instances(release: &Release<'_>, cluster: &Cluster) -> Result<Vec<
         reason: reason::of(pod, &warnings).map(|reason| reason.text).unwrap_or_default(),
     };
     Ok(pods.iter().map(instance).collect())
+}
+
+/// Whether any workload was stopped and not started since.
+pub(crate) fn is_stopped(cluster: &Cluster) -> bool {
+    cluster.workloads.iter().any(scale::awaits_start)
 }
 
 pub(crate) fn is_complete(cluster: &Cluster) -> bool {

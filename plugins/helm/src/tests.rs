@@ -108,7 +108,7 @@ fn answer_as_helm(version: &str, call: &Call, history: &RefCell<Vec<Value>>) -> 
     }
 }
 
-fn deployment() -> String {
+fn deployment() -> Value {
     json!({"items": [{
         "kind": "Deployment",
         "metadata": {"name": "shop", "uid": "u", "generation": 1,
@@ -117,12 +117,13 @@ fn deployment() -> String {
         "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2,
             "readyReplicas": 2, "availableReplicas": 2},
     }]})
-    .to_string()
 }
 
 fn answer_as_kubectl(call: &Call) -> Reply {
     match call.arguments[0].as_str() {
-        "get" if call.arguments[1].starts_with("deployments") => Reply::output(deployment()),
+        "get" if call.arguments[1].starts_with("deployments") => {
+            Reply::output(deployment().to_string())
+        }
         "get" if call.arguments[1].starts_with("secret/") => Reply::output("{}"),
         "get" if call.arguments[1] == "events" => Reply::output(r#"{"items": []}"#),
         "get" if call.arguments[1].starts_with("horizontal") => Reply::output(r#"{"items": []}"#),

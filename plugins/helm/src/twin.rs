@@ -5,6 +5,7 @@ use vaultup_kubectl::{Cluster, scale, waves};
 use vaultup_sdk::deploy::{Change, Presence, Wave};
 use vaultup_sdk::{Error, Observation};
 
+use crate::deploy::is_stopped;
 use crate::history::History;
 use crate::release::Release;
 use crate::settle::Pending;
@@ -19,8 +20,7 @@ impl Release<'_> {
             Change::Stop => Ok(stopped(&self.cluster()?)),
             Change::Start => {
                 let cluster = self.cluster()?;
-                let hinders = staged::staged(&cluster).is_some()
-                    || cluster.workloads.iter().any(scale::awaits_start);
+                let hinders = staged::staged(&cluster).is_some() || is_stopped(&cluster);
                 Ok(if hinders { Observation::NotStarted } else { ready(&cluster) })
             }
             Change::Discard if !self.operation.is_live() => self.left_of_copy(),
@@ -52,8 +52,14 @@ impl Release<'_> {
             return Ok(Observation::NotStarted);
         }
         Ok(match last.status.as_str() {
-            "deployed" if wave.number < wave.of => reached(&self.cluster()?, wave)?,
-            "deployed" => ready(&self.cluster()?),
+            "deployed" => {
+                let cluster = self.cluster()?;
+                match is_stopped(&cluster) {
+                    true => Observation::NotStarted,
+                    false if wave.number < wave.of => reached(&cluster, wave)?,
+                    false => ready(&cluster),
+                }
+            }
             _ => Observation::failed(format!(
                 "revision {} is {}: {}",
                 last.revision, last.status, last.description

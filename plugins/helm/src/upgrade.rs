@@ -102,7 +102,7 @@ impl Release<'_> {
 
     /// What was stopped and is still at no instance gets back what it had: a chart that leaves the
     /// number of instances to an autoscaler does not say how many.
-    fn start_what_waits(&self, was_stopped: bool) -> Result<(), Error> {
+    pub(crate) fn start_what_waits(&self, was_stopped: bool) -> Result<(), Error> {
         if !was_stopped {
             return Ok(());
         }

@@ -6,10 +6,11 @@
 //! does. What the release brings anew, a DaemonSet, and what the chart holds itself are not held.
 
 use serde_json::Value;
-use vaultup_kubectl::{Cluster, Workload, follow, manifest, scale, waves};
+use vaultup_kubectl::{Cluster, Workload, follow, manifest, waves};
 use vaultup_sdk::deploy::Wave;
 use vaultup_sdk::{Error, log};
 
+use crate::deploy::is_stopped;
 use crate::history::History;
 use crate::release::Release;
 
@@ -34,7 +35,7 @@ impl Release<'_> {
 
     /// Holds what can be held, and gives what is there afterwards. What was stopped starts whole.
     fn hold(&self, cluster: Cluster) -> Result<Cluster, Error> {
-        if cluster.workloads.iter().any(scale::awaits_start) {
+        if is_stopped(&cluster) {
             log::warning("it was stopped, and starts as a whole: there are no waves");
             return Ok(cluster);
         }
@@ -55,6 +56,15 @@ impl Release<'_> {
         }
         waves::hold(&self.kubectl, &cluster, |workload| !holds(workload))?;
         self.cluster()
+    }
+
+    /// Starts the upgraded release, which was stopped, without waves.
+    ///
+    /// # Errors
+    /// As [`follow::until_complete`].
+    pub(crate) fn start_whole(&self, cluster: &Cluster) -> Result<(), Error> {
+        waves::let_all_go(&self.kubectl, cluster)?;
+        self.start_what_waits(true)
     }
 
     /// Lets everything that is held go, and waits until its pods are replaced. Without anything

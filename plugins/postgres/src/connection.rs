@@ -11,6 +11,10 @@ use crate::{Keep, Settings, trouble};
 pub(crate) const DUMP: &str = "database.dump";
 /// The roles of the cluster.
 pub(crate) const GLOBALS: &str = "globals.sql";
+/// What sessions of dumps call themselves in the live database.
+pub(crate) const DUMPING: &str = "vaultup-dump";
+/// What sessions of restores call themselves in a copy.
+const RESTORING: &str = "vaultup-restore";
 /// Seconds that a tool tries to reach the server.
 const CONNECT_SECONDS: &str = "10";
 
@@ -96,7 +100,7 @@ impl<'a> Connection<'a> {
         ]);
         self.reach(command)
             .argument(format!("--snapshot={snapshot}"))
-            .argument(named(&self.settings.database, "vaultup-dump"))
+            .argument(named(&self.settings.database, DUMPING))
     }
 
     /// The command that dumps the roles; their passwords only for who may read them.
@@ -111,7 +115,7 @@ impl<'a> Connection<'a> {
     pub(crate) fn schema(&self) -> Command<Arguments> {
         let words = ["--schema-only", "--no-password", "--lock-wait-timeout=30s"];
         let command = process::command("pg_dump").arguments(words);
-        self.reach(command).argument(named(&self.settings.database, "vaultup-dump"))
+        self.reach(command).argument(named(&self.settings.database, DUMPING))
     }
 
     /// The command that restores the dump into an empty database.
@@ -124,7 +128,7 @@ impl<'a> Connection<'a> {
         if self.settings.grants == Keep::Drop {
             command = command.argument("--no-privileges");
         }
-        self.reach(command).argument(named(database, "vaultup-restore")).from_artifact(DUMP)
+        self.reach(command).argument(named(database, RESTORING)).from_artifact(DUMP)
     }
 
     /// Restores the dump into a database that was made for it.

@@ -4,12 +4,12 @@ use serde::Deserialize;
 use vaultup_sdk::{Error, log};
 
 use crate::Settings;
-use crate::connection::Connection;
+use crate::connection::{Connection, DUMPING};
 
 /// How many sessions are named.
 const NAMED_MAX: usize = 10;
 /// What vaultup's own sessions in the live database call themselves.
-const OWN: [&str; 3] = ["vaultup", "vaultup-moment", "vaultup-dump"];
+const OWN: [&str; 3] = ["vaultup", "vaultup-moment", DUMPING];
 
 /// A session that somebody has.
 #[derive(Deserialize)]

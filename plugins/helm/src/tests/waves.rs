@@ -42,8 +42,7 @@ fn merge(target: &mut Value, patch: &Value) {
 fn waves_hold_the_workloads_while_helm_upgrades_once_and_let_them_go_one_by_one() {
     for helm in ["v3.14.4+g81c902a", "v4.1.4+g05fa379"] {
         let world = World::new(helm);
-        let answer: Value = serde_json::from_str(&deployment()).unwrap();
-        let workload = Rc::new(RefCell::new(answer["items"][0].clone()));
+        let workload = Rc::new(RefCell::new(deployment()["items"][0].clone()));
         let (seen, known) = (Rc::clone(&workload), Rc::clone(&world.history));
         world.machine.answer("kubectl", move |call| answer_as_cluster(call, &seen));
         let seen = Rc::clone(&workload);
@@ -80,8 +79,7 @@ fn waves_hold_the_workloads_while_helm_upgrades_once_and_let_them_go_one_by_one(
 fn what_is_held_is_let_go_after_the_way_back_and_not_before() {
     let world = World::new("v4.1.4");
     world.add(row(2, "deployed", "2.0.0", "Upgrade complete"));
-    let answer: Value = serde_json::from_str(&deployment()).unwrap();
-    let workload = Rc::new(RefCell::new(answer["items"][0].clone()));
+    let workload = Rc::new(RefCell::new(deployment()["items"][0].clone()));
     merge(
         &mut workload.borrow_mut(),
         &json!({"spec": {"paused": true},
@@ -100,10 +98,34 @@ fn what_is_held_is_let_go_after_the_way_back_and_not_before() {
     assert!(matches!(world.status(back()), Observation::Done(_)));
 }
 
+/// A run that holds has stopped the release between two of its waves.
+#[test]
+fn what_was_stopped_in_the_middle_of_its_waves_is_started_and_not_taken_for_done() {
+    let world = World::new("v4.1.4");
+    world.add(row(2, "deployed", "2.0.0", "Upgrade complete"));
+    let workload = Rc::new(RefCell::new(deployment()["items"][0].clone()));
+    merge(
+        &mut workload.borrow_mut(),
+        &json!({"spec": {"paused": true, "replicas": 0}, "metadata": {"annotations":
+            {"vaultup.dev/held-after": "0", "vaultup.dev/replicas": "2"}}}),
+    );
+    let seen = Rc::clone(&workload);
+    world.machine.answer("kubectl", move |call| answer_as_cluster(call, &seen));
+    for number in [1, 2] {
+        let wave = Wave { number, of: 2, instances: number };
+        assert_eq!(world.status(Change::Apply(wave)), Observation::NotStarted, "{number}");
+    }
+    HelmPlugin::apply(&world.operation(), Wave { number: 1, of: 2, instances: 1 }).unwrap();
+    assert_eq!(workload.borrow()["spec"], json!({"replicas": 2}));
+    assert!(matches!(world.status(Change::Apply(WAVE)), Observation::Done(_)));
+    let upgrades = world.changes().into_iter().filter(|change| change.starts_with("helm"));
+    assert_eq!(upgrades.count(), 0);
+}
+
 #[test]
 fn what_somebody_has_paused_stops_the_plan_since_helm_would_wait_for_it_in_vain() {
     let world = World::new("v4.1.4");
-    let mut answer: Value = serde_json::from_str(&deployment()).unwrap();
+    let mut answer = deployment();
     answer["items"][0]["spec"]["paused"] = json!(true);
     let answer = answer.to_string();
     world.machine.answer("kubectl", move |call| match call.arguments[1].as_str() {

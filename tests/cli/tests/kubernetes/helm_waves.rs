@@ -15,7 +15,8 @@ const WAVES: &str = "waves = [\"1\", \"4\", \"100%\"]";
 /// Preflights, the chart, three waves, and the check of the release.
 const EFFECTS: u32 = 6;
 
-/// The release at 1.0.0, with a stack file that upgrades it in [`WAVES`]. `entry` is more of 2.0.0.
+/// The release at 1.0.0, with a stack file that upgrades it in [`WAVES`]. `entry` is more
+/// of what each release says of it.
 fn shop(within: &str, entry: &str) -> (Namespace, TempDir) {
     let (namespace, folder) = namespace(&["helm"]);
     for version in ["1.0.0", "2.0.0", BAD] {
@@ -30,7 +31,8 @@ fn shop(within: &str, entry: &str) -> (Namespace, TempDir) {
 }
 
 fn listed(namespace: &Namespace, kinds: &str) -> Vec<Value> {
-    let listed = namespace.kubectl(&["get", kinds, "--output=json"]).unwrap();
+    let words = ["get", kinds, "--show-managed-fields", "--output=json"];
+    let listed = namespace.kubectl(&words).unwrap();
     serde_json::from_str::<Value>(&listed).unwrap()["items"].as_array().unwrap().clone()
 }
 
@@ -52,9 +54,7 @@ fn new_pods(namespace: &Namespace) -> usize {
 
 /// No workload is held, none remembers that it was, and no field is left that would be vaultup's.
 fn nothing_is_held(namespace: &Namespace) {
-    let words = ["get", "deployments,statefulsets", "--show-managed-fields", "--output=json"];
-    let listed: Value = serde_json::from_str(&namespace.kubectl(&words).unwrap()).unwrap();
-    for workload in listed["items"].as_array().unwrap() {
+    for workload in listed(namespace, "deployments,statefulsets") {
         let (metadata, spec) = (&workload["metadata"], &workload["spec"]);
         let partition = &spec["updateStrategy"]["rollingUpdate"]["partition"];
         assert!(spec["paused"] != true && matches!(partition.as_u64(), None | Some(0)), "{spec}");
