@@ -1,7 +1,7 @@
 //! How the server is reached, and what the tools are asked.
 
 use serde::de::DeserializeOwned;
-use vaultup_sdk::process::{self, Arguments, Command, Finished};
+use vaultup_sdk::process::{self, Arguments, Asked, Command, Finished};
 use vaultup_sdk::{Error, Operation, artifact};
 
 use crate::literals::literal;
@@ -88,6 +88,12 @@ impl<'a> Connection<'a> {
         let database = &self.settings.maintenance;
         let command = self.psql(database, variables, &[literal("changing")]);
         trouble::run("psql", command.input_text(literal(change))).map(drop)
+    }
+
+    /// Begins to collect what the server's planner needs to know of a database: no dump has it.
+    pub(crate) fn analyze(&self, database: &str) -> Asked<'static, ()> {
+        let command = self.psql(database, &[], &[literal("changing")]);
+        trouble::begin("psql", command.input_text(literal("analyze")))
     }
 
     /// The command that dumps a moment of the database, uncompressed.

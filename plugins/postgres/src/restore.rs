@@ -43,6 +43,14 @@ impl Copy<'_> {
         self.connection.change("dress", &variables)
     }
 
+    /// Gives it the name that says so, and what would have been in the way before: how many
+    /// sessions it allows.
+    fn completed(&self, new: &str) -> Result<(), Error> {
+        let properties = self.state.properties.to_string();
+        let names = [("old", self.database), ("new", new)];
+        self.connection.change("complete", &[names[0], names[1], ("properties", &properties)])
+    }
+
     pub(crate) fn removed(&self) -> Result<(), Error> {
         self.connection.change("drop", &[("new", self.database)])
     }
@@ -77,9 +85,16 @@ impl Restore for PostgresPlugin {
         require_room(&operation.settings, state)?;
         let copy = Copy { connection, database: &names.fill, state };
         copy.made()?;
+        let analyzed = connection.analyze(&names.fill);
         let found = figures::measure_copy(connection, &names.fill, state)?;
         figures::answers(connection, &names.fill, &operation.settings.check)?;
-        connection.change("complete", &[("new", &names.new), ("old", &names.fill)])?;
+        if let Err(error) = analyzed.answer() {
+            log::warning(format!(
+                "the restored copy has no statistics, and queries may be slow until autovacuum has \
+                 been there: {error}"
+            ));
+        }
+        copy.completed(&names.new)?;
         Ok(found)
     }
 
@@ -100,10 +115,11 @@ impl Restore for PostgresPlugin {
                 &[("live", &names.live), ("new", &names.new), ("old", &names.old)],
             )
         });
-        // Under whichever of its names it has now: closed to nobody but for this.
-        let opened = connection.change("open", &[("live", &names.live)]);
-        switched?;
-        opened?;
+        if let Err(error) = switched {
+            // It still has its name, and was closed for nothing but this.
+            connection.change("open", &[("live", &names.live)])?;
+            return Err(error);
+        }
         log::info(format!("what was live is the database {}", names.old));
         Ok(names.old)
     }

@@ -76,7 +76,17 @@ fn estimated(operation: &Operation<Settings>) -> Result<Cost, Error> {
 
 /// Names of the changes that were asked of the server, in order.
 fn changes(machine: &Machine) -> Vec<&'static str> {
-    let known = ["create", "dress", "drop", "complete", "close", "open", "end-sessions", "switch"];
+    let known = [
+        "create",
+        "dress",
+        "drop",
+        "analyze",
+        "complete",
+        "close",
+        "open",
+        "end-sessions",
+        "switch",
+    ];
     let named = |call: Call| known.into_iter().find(|name| literal(name) == call.input);
     machine.calls().into_iter().filter_map(named).collect()
 }
@@ -220,6 +230,24 @@ fn a_check_that_answers_nothing_is_no_check() {
     let operation = operation(&machine, json!({"check": ["SELECT 1 WHERE false"]}));
     let error = PostgresPlugin::prove(&operation, Level::Restored, &state).unwrap_err();
     assert!(error.to_string().contains("answered nothing"), "{error}");
+}
+
+#[test]
+fn a_copy_without_statistics_is_a_copy() {
+    for (broken, said) in [(false, 0), (true, 1)] {
+        let machine = machine();
+        let state = taken(&machine);
+        machine.answer("psql", move |call| match call.input == literal("analyze") && broken {
+            true => Reply::exit(3).with_errors("ERROR:  canceling statement due to user request"),
+            false => psql(call),
+        });
+        drop(machine.take_calls());
+        PostgresPlugin::fill(&operation(&machine, json!({})), &state).unwrap();
+        assert_eq!(changes(&machine), ["create", "dress", "analyze", "complete"]);
+        let warnings =
+            machine.logged().iter().filter(|line| line.contains("no statistics")).count();
+        assert_eq!(warnings, said);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What went wrong, from what the tools said: the case decides what the host does next.
 
-use vaultup_sdk::process::{Command, Exit, Finished, Program};
+use vaultup_sdk::process::{Asked, Command, Exit, Finished, Program};
 use vaultup_sdk::{Case, Error};
 
 /// What the tools say, the case, and what helps. The first that is found counts.
@@ -48,7 +48,18 @@ const OWNER: &str = "the user must be able to read every row: let it be the owne
 
 /// Runs a tool to its end; it must exit with 0.
 pub(crate) fn run<What: Program>(tool: &str, command: Command<What>) -> Result<Finished, Error> {
-    let finished = command.attempt().map_err(|error| read(tool, error))?;
+    succeeded(tool, command.attempt().map_err(|error| read(tool, error))?)
+}
+
+/// Begins to run a tool; it must exit with 0.
+pub(crate) fn begin<What: Program>(
+    tool: &'static str,
+    command: Command<What>,
+) -> Asked<'static, ()> {
+    command.ask(move |finished| succeeded(tool, finished).map(drop))
+}
+
+fn succeeded(tool: &str, finished: Finished) -> Result<Finished, Error> {
     if finished.is_success() {
         return Ok(finished);
     }
