@@ -47,8 +47,8 @@ impl Copy<'_> {
     /// sessions it allows.
     fn completed(&self, new: &str) -> Result<(), Error> {
         let properties = self.state.properties.to_string();
-        let names = [("old", self.database), ("new", new)];
-        self.connection.change("complete", &[names[0], names[1], ("properties", &properties)])
+        let variables = [("new", new), ("old", self.database), ("properties", &properties)];
+        self.connection.change("complete", &variables)
     }
 
     pub(crate) fn removed(&self) -> Result<(), Error> {
