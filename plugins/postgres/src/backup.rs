@@ -265,10 +265,11 @@ fn restored(
     connection: Connection<'_>,
     state: &State,
 ) -> Result<(Vec<Figure>, Vec<String>), Error> {
+    let server = Copy::server(connection);
     listed(connection, state)?;
     let names = Names::of(operation)?;
     let copy = Copy { connection, database: &names.proof, state };
-    let found = copy.made().and_then(|()| {
+    let found = copy.made(server).and_then(|()| {
         let figures = figures::measure_copy(connection, &names.proof, state)?;
         let answers = figures::answers(connection, &names.proof, &operation.settings.check)?;
         Ok((figures, answers))

@@ -56,10 +56,28 @@ impl<'a> Connection<'a> {
         question: &str,
         variables: &[Variable<'_>],
     ) -> Result<Vec<Answer>, Error> {
+        answers(&trouble::run("psql", self.question(database, question, variables))?)
+    }
+
+    /// Begins to ask the same.
+    pub(crate) fn begin_to_ask<Answer: DeserializeOwned + 'static>(
+        &self,
+        database: &str,
+        question: &str,
+        variables: &[Variable<'_>],
+    ) -> Asked<'static, Vec<Answer>> {
+        let command = self.question(database, question, variables);
+        trouble::begin("psql", command).and_then(|finished| answers(&finished))
+    }
+
+    fn question(
+        &self,
+        database: &str,
+        question: &str,
+        variables: &[Variable<'_>],
+    ) -> Command<Arguments> {
         let session = if question == "migrations" { "asking" } else { "reading" };
-        let command = self.psql(database, variables, &[literal(session)]);
-        let finished = trouble::run("psql", command.input_text(literal(question)))?;
-        finished.output.lines().filter(|line| !line.is_empty()).map(|line| read(line)).collect()
+        self.psql(database, variables, &[literal(session)]).input_text(literal(question))
     }
 
     /// Asks a query of the operator's; its answer as text, a row a line.
@@ -93,7 +111,7 @@ impl<'a> Connection<'a> {
     /// Begins to collect what the server's planner needs to know of a database: no dump has it.
     pub(crate) fn analyze(&self, database: &str) -> Asked<'static, ()> {
         let command = self.psql(database, &[], &[literal("changing")]);
-        trouble::begin("psql", command.input_text(literal("analyze")))
+        trouble::begin("psql", command.input_text(literal("analyze"))).and_then(|_| Ok(()))
     }
 
     /// The command that dumps a moment of the database, uncompressed.
@@ -221,6 +239,11 @@ pub(crate) fn require_artifacts() -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The lines that SQL of the manifest answered.
+fn answers<Answer: DeserializeOwned>(finished: &Finished) -> Result<Vec<Answer>, Error> {
+    finished.output.lines().filter(|line| !line.is_empty()).map(read).collect()
 }
 
 /// A line that SQL of the manifest answered.

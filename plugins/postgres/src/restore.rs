@@ -7,6 +7,7 @@
 //! live database is opened again.
 
 use serde::Deserialize;
+use vaultup_sdk::process::Asked;
 use vaultup_sdk::restore::{Cost, Stage};
 use vaultup_sdk::{Error, Figure, Observation, Operation, Restore, log};
 
@@ -33,9 +34,14 @@ pub(crate) struct Copy<'a> {
 }
 
 impl Copy<'_> {
+    /// Begins to ask what the server is that it is to be made on.
+    pub(crate) fn server(connection: Connection<'_>) -> Asked<'static, Facts> {
+        Facts::asked(connection, connection.maintenance())
+    }
+
     /// Makes it anew; what an interrupted call left is removed first.
-    pub(crate) fn made(&self) -> Result<(), Error> {
-        Facts::of(self.connection, self.connection.maintenance())?.require_major(self.state)?;
+    pub(crate) fn made(&self, server: Asked<'_, Facts>) -> Result<(), Error> {
+        server.answer()?.require_major(self.state)?;
         let properties = self.state.properties.to_string();
         let variables = [("new", self.database), ("properties", properties.as_str())];
         self.connection.change("create", &variables)?;
@@ -72,6 +78,7 @@ impl Restore for PostgresPlugin {
         require_artifacts()?;
         let connection = Connection::of(operation)?;
         let names = Names::of(operation)?;
+        let server = Copy::server(connection);
         let all = database_names(operation, &names)?;
         if is_switched(&all, &names) {
             return Err(Error::conflict("what this restore filled was put in place already"));
@@ -84,7 +91,7 @@ impl Restore for PostgresPlugin {
         }
         require_room(&operation.settings, state)?;
         let copy = Copy { connection, database: &names.fill, state };
-        copy.made()?;
+        copy.made(server)?;
         let analyzed = connection.analyze(&names.fill);
         let found = figures::measure_copy(connection, &names.fill, state)?;
         figures::answers(connection, &names.fill, &operation.settings.check)?;

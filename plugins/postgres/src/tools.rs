@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use vaultup_sdk::process::Asked;
 use vaultup_sdk::{Error, Operation};
 
 use crate::connection::Connection;
@@ -37,9 +38,15 @@ pub(crate) struct Facts {
 
 impl Facts {
     pub(crate) fn of(connection: Connection<'_>, database: &str) -> Result<Self, Error> {
-        let mut answered = connection.ask(database, "facts", &[])?;
-        let facts: Option<Self> = answered.pop();
-        facts.ok_or_else(|| Error::corrupt("the server says nothing of the database"))
+        Self::asked(connection, database).answer()
+    }
+
+    /// Begins to ask for them.
+    pub(crate) fn asked(connection: Connection<'_>, database: &str) -> Asked<'static, Self> {
+        connection.begin_to_ask(database, "facts", &[]).and_then(|mut answered| {
+            let facts: Option<Self> = answered.pop();
+            facts.ok_or_else(|| Error::corrupt("the server says nothing of the database"))
+        })
     }
 
     /// Refuses a server of another major version than the next release needs, with the way there:

@@ -55,8 +55,8 @@ pub(crate) fn run<What: Program>(tool: &str, command: Command<What>) -> Result<F
 pub(crate) fn begin<What: Program>(
     tool: &'static str,
     command: Command<What>,
-) -> Asked<'static, ()> {
-    command.ask(move |finished| succeeded(tool, finished).map(drop))
+) -> Asked<'static, Finished> {
+    command.ask(move |finished| succeeded(tool, finished))
 }
 
 fn succeeded(tool: &str, finished: Finished) -> Result<Finished, Error> {
