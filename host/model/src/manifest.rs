@@ -71,10 +71,12 @@
 //! - a schema that fetches something, or refers to itself in a circle
 
 mod contract_version;
+mod granting;
 mod needs;
 mod read;
 mod schema;
 
+pub use granting::NotGranted;
 pub use needs::Needs;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use model::Name;
 use model::interpolate_text;
 use model::manifest::{Class, ProcessNeed, Runs};
-use model::pattern::{Argument, MatchContext, Mismatch, begins_like_a_flag, is_name, shown};
+use model::pattern::{Argument, MatchContext, begins_like_a_flag, is_name, shown};
 use model::settings::at;
 use serde_json::Value;
 use system::durable::private_directory;
@@ -139,11 +139,11 @@ fn find(facts: &Facts, program: &wit::Program) -> Granting<(Found, Vec<Argument>
         }
         wit::Program::Setting(reference) => {
             let runs = Runs::Setting(reference.key.clone());
-            own_words(facts, runs, &facts.settings, reference)
+            own_words(facts, &runs, &facts.settings, reference)
         }
         wit::Program::Release(reference) => {
             let runs = Runs::Release(reference.key.clone());
-            own_words(facts, runs, &facts.entry, reference)
+            own_words(facts, &runs, &facts.entry, reference)
         }
     }
 }
@@ -164,49 +164,25 @@ fn argument(argument: &wit::Argument) -> Argument {
     }
 }
 
-/// A pattern that only reads is taken before one that changes: the narrower right is enough.
 fn find_pattern(facts: &Facts, arguments: &[Argument]) -> Granting<Found> {
-    let mut nearest: Option<Mismatch> = None;
-    let mut found: Option<&ProcessNeed> = None;
-    for need in &facts.manifest.process {
-        let Runs::Arguments(pattern) = &need.runs else { continue };
-        match pattern.matches(arguments, facts) {
-            Ok(()) if need.class == Class::Read => {
-                found = Some(need);
-                break;
-            }
-            Ok(()) => found = found.or(Some(need)),
-            Err(mismatch) => {
-                let deeper = |old: &Mismatch| old.position >= mismatch.position;
-                if !nearest.as_ref().is_some_and(deeper) {
-                    nearest = Some(mismatch);
-                }
-            }
-        }
-    }
-    let Some(need) = found else {
-        let why = nearest.map_or_else(|| "no command was granted".to_owned(), |m| m.to_string());
-        return Err(denied(format!("this command was not granted: {why}")));
-    };
+    let need =
+        facts.manifest.granting(arguments, facts).map_err(|error| denied(error.to_string()))?;
     Ok(Found { class: need.class, need: need.clone(), own_words: false })
 }
 
 /// The operator's or the release's own command, with the plugin's variables filled in.
 fn own_words(
     facts: &Facts,
-    runs: Runs,
+    runs: &Runs,
     place: &Value,
     reference: &wit::Reference,
 ) -> Granting<(Found, Vec<Argument>)> {
     let key = shown(&reference.key);
-    let need = facts.manifest.process.iter().find(|need| need.runs == runs);
-    let need = need.ok_or_else(|| denied(format!("no command under `{key}` was granted")))?;
+    let names = reference.variables.iter().map(|(name, _)| name.as_str());
+    let need = facts.manifest.granting_reference(runs, names);
+    let need = need.map_err(|error| denied(error.to_string()))?;
     let mut values = BTreeMap::new();
     for (name, value) in &reference.variables {
-        if !need.variables.contains(name) {
-            let name = shown(name);
-            return Err(denied(format!("`{key}` has no variable `{name}` for the plugin")));
-        }
         // What stands in the settings or the release is the operator's or vendor's own word.
         let known = is_name(value)
             || (facts.is_setting(value) && !begins_like_a_flag(value))

@@ -20,7 +20,7 @@ use crate::{FilesPlugin, Settings, State};
 
 /// A machine with a datastore `data`: files, an empty directory, links, odd names and modes.
 fn machine() -> Installed {
-    let machine = Machine::new().install();
+    let machine = Machine::new().with_manifest(include_str!("../plugin.toml")).unwrap().install();
     machine.write("data/orders.db", "one order");
     machine.write("data/sub/a file\nwith two lines", "x");
     machine.write("data/.hidden", "");
@@ -36,7 +36,7 @@ fn machine() -> Installed {
 
 /// A machine whose datastore is a single file.
 fn machine_with_key() -> Installed {
-    let machine = Machine::new().install();
+    let machine = Machine::new().with_manifest(include_str!("../plugin.toml")).unwrap().install();
     machine.write("key.bin", "secret");
     fs::set_permissions(machine.path("key.bin"), fs::Permissions::from_mode(0o600)).unwrap();
     machine.root_beside("path", "key.bin");
@@ -337,7 +337,7 @@ fn what_a_newer_plugin_noted_is_refused() {
 
 #[test]
 fn a_path_that_is_missing_or_a_link_is_an_error_that_names_it() {
-    let machine = Machine::new().install();
+    let machine = Machine::new().with_manifest(include_str!("../plugin.toml")).unwrap().install();
     machine.write("real/x", "");
     machine.root_beside("path", "data");
     let missing = FilesPlugin::take(&of_data(&machine)).unwrap_err();
@@ -350,7 +350,7 @@ fn a_path_that_is_missing_or_a_link_is_an_error_that_names_it() {
 
 #[test]
 fn a_name_as_long_as_can_be_restored_beside_is_taken_and_a_longer_one_refused() {
-    let machine = Machine::new().install();
+    let machine = Machine::new().with_manifest(include_str!("../plugin.toml")).unwrap().install();
     let beside = ".vaultup-checkpoint-run-1.step-1".len();
     for (length, is_taken) in [(255 - beside, true), (256 - beside, false)] {
         let name = "n".repeat(length);

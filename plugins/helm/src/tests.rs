@@ -34,7 +34,8 @@ fn row(revision: u64, status: &str, version: &str, description: &str) -> Value {
 impl World {
     /// Release 1.0.0 is deployed as revision 1; helm answers as this version of it does.
     fn new(helm: &'static str) -> Self {
-        let machine = Machine::new().install();
+        let machine =
+            Machine::new().with_manifest(include_str!("../plugin.toml")).unwrap().install();
         let history = Rc::new(RefCell::new(vec![row(1, "deployed", "1.0.0", "Install complete")]));
         let known = Rc::clone(&history);
         machine.answer("helm", move |call| answer_as_helm(helm, call, &known));

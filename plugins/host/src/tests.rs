@@ -26,7 +26,8 @@ struct World {
 impl World {
     /// Releases 1.0.0 and 2.0.0, and instances that run 1.0.0.
     fn new(instances: &[&str]) -> Self {
-        let machine = Machine::new().install();
+        let machine =
+            Machine::new().with_manifest(include_str!("../plugin.toml")).unwrap().install();
         for release in ["1.0.0", "2.0.0"] {
             machine.write(&format!("releases/{release}/VERSION"), release);
         }

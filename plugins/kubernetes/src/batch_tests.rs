@@ -25,7 +25,8 @@ struct World {
 
 impl World {
     fn new(workload: &'static str, object: Value) -> Self {
-        let machine = Machine::new().install();
+        let machine =
+            Machine::new().with_manifest(include_str!("../plugin.toml")).unwrap().install();
         let objects = Rc::new(RefCell::new(vec![object]));
         let known = Rc::clone(&objects);
         machine.answer("kubectl", move |call| answer(call, &mut known.borrow_mut()));

@@ -26,7 +26,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let machine = Machine::new().install();
+        let machine =
+            Machine::new().with_manifest(include_str!("../plugin.toml")).unwrap().install();
         let live = Rc::new(RefCell::new(json!({
             "kind": "Deployment",
             "metadata": {"name": "api", "uid": "u", "generation": 1, "annotations": {}},

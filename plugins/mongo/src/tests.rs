@@ -22,7 +22,7 @@ fn is(call: &Call, script: &str) -> bool {
 }
 
 fn machine() -> Installed {
-    let machine = Machine::new().install();
+    let machine = Machine::new().with_manifest(include_str!("../plugin.toml")).unwrap().install();
     machine.answer("mongosh", |call| {
         if is(call, "figures") {
             return Reply::output(FIGURES);

@@ -17,7 +17,7 @@ const LIST: &str = ";     dbname: shop\n;     TOC Entries: 9\n;\n3; 1 2 TABLE pu
 
 /// A machine whose tools answer as those of a small, healthy database.
 fn machine() -> Installed {
-    let machine = Machine::new().install();
+    let machine = Machine::new().with_manifest(include_str!("../plugin.toml")).unwrap().install();
     machine.answer("psql", psql);
     machine.answer("pg_dump", |call| match call.arguments[0].as_str() {
         "--version" => Reply::output("pg_dump (PostgreSQL) 15.18\n"),

@@ -57,8 +57,21 @@
 //!         .ok_or_else(|| Error::corrupt("`info replication` names no connected replicas"))
 //! }
 //!
+//! # const MANIFEST: &str = r#"
+//! #     format = 1
+//! #     name = "redis"
+//! #     version = "0.1.0"
+//! #     contract = "0.1"
+//! #     description = "Redis and what replicates it"
+//! #     exports = ["health-check"]
+//! #     tools = [{ name = "redis-cli" }]
+//! #     [[process]]
+//! #     class = "read"
+//! #     argv = ["redis-cli", "-n", "{database:number}", "info", "replication"]
+//! # "#;
 //! # fn main() -> Result<(), Error> {
-//! let machine = vaultup_sdk::testing::Machine::new().install();
+//! // `MANIFEST` is `include_str!("../plugin.toml")`: a command that it does not say is refused.
+//! let machine = vaultup_sdk::testing::Machine::new().with_manifest(MANIFEST)?.install();
 //! machine.answer("redis-cli", |_| {
 //!     vaultup_sdk::testing::Reply::output("role:master\r\nconnected_slaves:1\r\n")
 //! });

@@ -13,10 +13,9 @@
 //! filled. What a proof costs is compared with all of a restore: as the proof removes its copy, the
 //! restore removes what it replaced.
 //!
-//! Whatever is restored, a dump of 1 GiB was written just before: vaultup keeps what it is about to
-//! replace, and for the others the bench does so, outside of their time. It matters: on a virtual
-//! machine a page of memory that was free for some seconds may have to be brought by its host again,
-//! which takes longer than everything else that is done with it.
+//! Before each of them as much memory as it fills is touched and given back. On a virtual machine a
+//! page that was free for a while may have to be brought by the host again, which takes longer than
+//! everything else that is done with it, and the one that comes after a removal would be spared it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,16 +41,17 @@ const ROUNDS: usize = 5;
 /// Of these first restores nothing is kept: the server makes the files of its log, which later ones
 /// use again.
 const ROUNDS_BEFORE: usize = 2;
+/// What a restore fills: the table, and the server's log of it.
+const FILLED_BYTES: usize = 2560 << 20;
+const PAGE_BYTES: usize = 4096;
 /// The pipe; the recipient and the file are its arguments.
 const PIPE: &str = "set -euo pipefail
 pg_dump -Fc -Z0 --dbname=shop | zstd --quiet -3 -T0 | age --encrypt --recipient \"$1\" > \"$2\"
 sync";
 const RUNBOOK: &str = "pg_dump -Fc -Z9 --dbname=shop > \"$2\"; sync";
-/// Makes room for what comes back.
-const DROP: &str = "dropdb --if-exists raw";
 /// The pipe back; the identity and the file are its arguments.
 const BACK: &str = "set -euo pipefail
-createdb raw
+dropdb --if-exists raw; createdb raw
 age --decrypt --identity \"$1\" \"$2\" | zstd --quiet -d |
   pg_restore --exit-on-error --single-transaction --dbname=raw";
 
@@ -77,14 +77,17 @@ fn compare(workspace: &Workspace) -> Result<Figures> {
     let set = shop.back_up()?;
     let identity = key.identity.display().to_string();
     let [ours, pipe, runbook] = [&ours, &pipe, &runbook].map(|all| durations(all));
-    let restored = || sides.restored(&set);
+    sides.shell(PIPE, &key.recipient)?;
+    let restored = || {
+        touch_memory();
+        sides.restored(&set)
+    };
     let back = || {
-        let drop = sides.shell(DROP, &identity)?.duration;
-        sides.shell(PIPE, &key.recipient)?;
-        Ok(Took::at_once(drop + sides.shell(BACK, &identity)?.duration))
+        touch_memory();
+        Ok(Took::at_once(sides.shell(BACK, &identity)?.duration))
     };
     let proof = || {
-        sides.shell(PIPE, &key.recipient)?;
+        touch_memory();
         let proven = sides.vaultup(&["backup", "prove", &set, "--level", "3"])?;
         Ok(Took::at_once(proven.duration))
     };
@@ -207,6 +210,13 @@ fn fill(shop: &PostgresShop, rows: u64) -> Result<()> {
     let count = shop.server.psql("shop", "SELECT count(*) FROM filler")?;
     ensure!(count == rows.to_string(), "{count} rows were made, {rows} were wanted");
     Ok(())
+}
+
+/// Touches memory and gives it back.
+fn touch_memory() {
+    let mut memory = vec![0_u8; FILLED_BYTES];
+    memory.iter_mut().step_by(PAGE_BYTES).for_each(|byte| *byte = 1);
+    std::hint::black_box(&memory);
 }
 
 fn durations(measured: &[Measured]) -> Vec<Duration> {

@@ -53,7 +53,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "vaultup-vault",
         ],
     ),
-    ("vaultup-sdk", &[]),
+    // In native tests only: what a manifest grants, the host decides.
+    ("vaultup-sdk", &["vaultup-model"]),
     ("vaultup-kubectl", &["vaultup-sdk"]),
     ("vaultup-evil", &["vaultup-sdk"]),
     ("vaultup-sample", &[]),

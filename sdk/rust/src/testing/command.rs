@@ -125,6 +125,7 @@ impl UnderWay for Ended {
 impl Machine {
     /// Runs a command, or lets the test answer for it; leads its streams to artifacts.
     pub(super) fn carry_out(&self, command: &raw::Command) -> Result<Reply, Error> {
+        self.inner.grants.as_ref().map_or(Ok(()), |grants| grants.require(command))?;
         let call = called(command);
         self.inner.calls.borrow_mut().push(call.clone());
         let answer = self.inner.answers.borrow().get(&call.name).cloned();

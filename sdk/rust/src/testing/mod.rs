@@ -4,8 +4,8 @@
 //! scripted answers where it does not, artifacts in memory, and a clock that only moves when
 //! something waits. What a test does not provide is denied, as the real host does.
 //!
-//! It checks no grants and no patterns: that a plugin runs only what its manifest says is shown by
-//! tests against the real host.
+//! Given the plugin's manifest, it refuses every command that the manifest does not say, with the
+//! host's own code: [`Machine::with_manifest`]. Without one it checks no patterns.
 //!
 //! ```
 //! use vaultup_sdk::files::Root;
@@ -23,6 +23,7 @@
 
 mod command;
 mod files;
+mod grants;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,8 @@ use crate::clock::Deadline;
 use crate::host::{Files, Host, UnderWay};
 use crate::operation::{Operation, Release, Target};
 use crate::{Error, clock};
+
+use grants::Grants;
 
 /// An opened path of a stand-in's.
 pub type Root = Box<dyn Files>;
@@ -85,6 +88,7 @@ pub struct Machine {
 
 struct Inner {
     scratch: PathBuf,
+    grants: Option<Grants>,
     now: Cell<u64>,
     cancelled: Cell<bool>,
     tools: RefCell<BTreeSet<String>>,
@@ -111,6 +115,7 @@ impl Machine {
         Self {
             inner: Rc::new(Inner {
                 scratch: std::env::temp_dir().join(name),
+                grants: None,
                 now: Cell::new(1_700_000_000_000),
                 cancelled: Cell::new(false),
                 tools: RefCell::default(),
@@ -123,6 +128,43 @@ impl Machine {
                 logged: RefCell::default(),
             }),
         }
+    }
+
+    /// Lets it refuse, as the host does, every command that this `plugin.toml` does not say:
+    /// other arguments or another order of them, variables that it does not name, commands of the
+    /// settings or the release that it does not ask for. What a test cannot know is taken for
+    /// granted: which texts are settings, which paths and secrets were granted.
+    ///
+    /// ```
+    /// use vaultup_sdk::{process, testing::{Machine, Reply}};
+    ///
+    /// const MANIFEST: &str = r#" # include_str!("../plugin.toml")
+    ///     format = 1
+    ///     name = "ping"
+    ///     version = "1.0.0"
+    ///     contract = "0.1"
+    ///     description = "Asks a server whether it is there"
+    ///     exports = ["health-check"]
+    ///     tools = [{ name = "ping" }]
+    ///     process = [{ class = "read", argv = ["ping", "{host}"] }]
+    /// "#;
+    /// let machine = Machine::new().with_manifest(MANIFEST)?.install();
+    /// machine.answer("ping", |_| Reply::exit(0));
+    /// process::command("ping").argument("db").run()?;
+    /// let refused = process::command("ping").arguments(["-f", "db"]).run();
+    /// assert!(refused.is_err());
+    /// # Ok::<(), vaultup_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What is wrong with the manifest.
+    pub fn with_manifest(mut self, manifest: &str) -> Result<Self, Error> {
+        let grants = Some(Grants::read(manifest)?);
+        match Rc::get_mut(&mut self.inner) {
+            Some(inner) => inner.grants = grants,
+            None => return Err(Error::conflict("the machine is installed already")),
+        }
+        Ok(self)
     }
 
     /// Makes it answer every call of this thread until what is returned is dropped.
