@@ -124,7 +124,9 @@ impl Restore for PostgresPlugin {
         });
         if let Err(error) = switched {
             // It still has its name, and was closed for nothing but this.
-            connection.change("open", &[("live", &names.live)])?;
+            if let Err(closed) = connection.change("open", &[("live", &names.live)]) {
+                log::warning(format!("the database {} takes no sessions: {closed}", names.live));
+            }
             return Err(error);
         }
         log::info(format!("what was live is the database {}", names.old));
