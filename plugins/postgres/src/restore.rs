@@ -97,8 +97,8 @@ impl Restore for PostgresPlugin {
         figures::answers(connection, &names.fill, &operation.settings.check)?;
         if let Err(error) = analyzed.answer() {
             log::warning(format!(
-                "the restored copy has no statistics, and queries may be slow until autovacuum has \
-                 been there: {error}"
+                "the restored copy has no statistics, and queries may be slow until `ANALYZE` or \
+                 autovacuum has been there: {error}"
             ));
         }
         copy.completed(&names.new)?;
@@ -125,7 +125,11 @@ impl Restore for PostgresPlugin {
         if let Err(error) = switched {
             // It still has its name, and was closed for nothing but this.
             if let Err(closed) = connection.change("open", &[("live", &names.live)]) {
-                log::warning(format!("the database {} takes no sessions: {closed}", names.live));
+                log::warning(format!(
+                    "the database {} takes no sessions until `vaultup resume` has been there: \
+                     {closed}",
+                    names.live
+                ));
             }
             return Err(error);
         }

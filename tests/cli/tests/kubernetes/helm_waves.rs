@@ -81,8 +81,8 @@ fn each_wave_replaces_as_many_pods_as_it_says_and_nothing_is_held_afterwards() {
     let shown = expect(&namespace.vaultup(&words).unwrap(), 1);
     assert!(shown.contains("is upgraded"), "{shown}");
     seen.dedup();
-    // A Deployment goes on until it is paused, so its share may be exceeded; nobody else's is.
-    assert!(matches!(seen[..], [0, 1..=3, 4, 5]), "{seen:?}");
+    // A Deployment goes on until it is paused: by a pod at most, and nobody else's goes.
+    assert!(matches!(seen[..], [0, 1 | 2, 4, 5]), "{seen:?}");
     assert_eq!(statuses(&namespace, "shop"), ["1 superseded", "2 deployed"], "one upgrade");
     assert_eq!(namespace.serving().unwrap(), ["localhost/app:2.0.0"]);
     nothing_is_held(&namespace);
